@@ -1,0 +1,82 @@
+"""What an alignment network says of one face in one image, and the network's own parameters of it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..rotation import axis_angle_from_matrix, matrix_from_axis_angle
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """One face in one image: pixel = scale * (R @ S)[:2] + translation (weak perspective).
+
+    rotation: (3,) axis-angle, radians; scale: px/mm; translation: (2,) px, the image of the model's
+    origin; identity: (K,) standard-normal units; expression: (E,) in [0, 1]; landmark_sigma: (68,)
+    standard deviation of each iBUG-68 point, px; confidence: probability in [0, 1] that a face is there.
+    """
+
+    rotation: np.ndarray
+    scale: float
+    translation: np.ndarray
+    identity: np.ndarray
+    expression: np.ndarray
+    landmark_sigma: np.ndarray
+    confidence: float
+
+    def project(self, shape):
+        """Points of a `LinearShape`, (P, 3): x and y in image px, depth relative to the head's origin in px."""
+        points = shape(self.identity, self.expression) @ matrix_from_axis_angle(self.rotation).T
+        points = self.scale * points
+        points[:, :2] += self.translation
+        return points
+
+
+def decode_params(params, crop, identity_count):
+    """Pose in the image and coefficients of the network's parameters p = [T, identity, expression].
+
+    params: (12 + K + E,), T the 3x4 similarity f [R; t] from model mm to crop coordinates (3DDFA_V2,
+    section 2.1). Returns rotation (3, 3), scale px/mm, translation (2,) px, identity (K,) and
+    expression (E,) clipped to [0, 1]. T need not be an exact similarity: R is the nearest rotation and f
+    the least-squares scale of the two rows that are seen.
+    """
+    params = np.asarray(params, float)
+    t = params[:12].reshape(3, 4)
+    u, _, vt = np.linalg.svd(t[:, :3])
+    rotation = (u * [1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
+    f = float(np.sum(t[:2, :3] * rotation[:2])) / 2
+    turn = np.eye(3)
+    turn[:2, :2] = crop.rotation
+    identity, expression = np.split(params[12:], [identity_count])
+    return turn @ rotation, f * crop.side, crop.to_image(t[:2, 3]), identity, np.clip(expression, 0, 1)
+
+
+def encode_params(rotation, scale, translation, identity, expression, crop):
+    """Inverse of `decode_params`: (12 + K + E,) parameters of a pose in the image, seen in a crop.
+
+    rotation: (3, 3); scale: px/mm; translation: (2,) px; identity: (K,); expression: (E,).
+    """
+    turn = np.eye(3)
+    turn[:2, :2] = crop.rotation.T
+    t = np.zeros((3, 4))
+    t[:, :3] = scale / crop.side * (turn @ rotation)
+    t[:2, 3] = crop.from_image(translation)
+    return np.concatenate([t.ravel(), identity, expression])
+
+
+def alignment_from_output(params, log_sigma, confidence, crop, identity_count):
+    """The `Alignment` of one row of the regressor's outputs.
+
+    params: (12 + K + E,); log_sigma: (68,) natural log of the landmarks' standard deviation in crop units;
+    confidence: in [0, 1]; crop: the `Crop` that the network saw.
+    """
+    rotation, scale, translation, identity, expression = decode_params(params, crop, identity_count)
+    return Alignment(
+        axis_angle_from_matrix(rotation),
+        scale,
+        translation,
+        identity,
+        expression,
+        np.exp(np.asarray(log_sigma, float)) * crop.side,
+        float(confidence),
+    )
