@@ -25,7 +25,7 @@ class Alignment:
     confidence: float
 
     def project(self, shape):
-        """Points of a `LinearShape`, (P, 3): x and y in image px, depth relative to the head's origin in px."""
+        """Points of a `LinearShape`, (P, 3): x and y in image px, depth from the head's origin in px."""
         points = shape(self.identity, self.expression) @ matrix_from_axis_angle(self.rotation).T
         points = self.scale * points
         points[:, :2] += self.translation
