@@ -21,8 +21,9 @@ def sphere(rings):
     points = np.stack([s * np.cos(phi), c + 0 * phi, s * np.sin(phi)], -1).reshape(-1, 3)
     i, j = np.arange(rings - 1)[:, None] * 2 * rings, np.arange(2 * rings)
     j1, down = (j + 1) % (2 * rings), 2 * rings
-    upper, lower = np.stack([i + j, i + j1, i + down + j], -1), np.stack([i + j1, i + down + j1, i + down + j], -1)
-    return points.astype(np.float32), np.concatenate([upper.reshape(-1, 3), lower.reshape(-1, 3)]).astype(np.int32)
+    upper = np.stack([i + j, i + j1, i + down + j], -1).reshape(-1, 3)
+    lower = np.stack([i + j1, i + down + j1, i + down + j], -1).reshape(-1, 3)
+    return points.astype(np.float32), np.concatenate([upper, lower]).astype(np.int32)
 
 
 @numba.njit(cache=False)

@@ -52,7 +52,9 @@ def test_barycentrics_reproduce_the_pixel():
 
 def test_integer_coordinates_are_pixel_centres():
     # A square from 2.5 to 6.5 holds the centres 3, 4, 5, 6 in both directions.
-    square = np.array([[2.5, 2.5, 0], [6.5, 2.5, 0], [6.5, 6.5, 0], [2.5, 6.5, 0]], np.float32) + [0.01, 0.01, 0]
+    square = np.array([[2.5, 2.5, 0], [6.5, 2.5, 0], [6.5, 6.5, 0], [2.5, 6.5, 0]], np.float32) + np.array(
+        [0.01, 0.01, 0]
+    )
     mask = rasterize(square, np.array([[0, 1, 2], [0, 2, 3]]), (10, 12)).mask
     expected = np.zeros((10, 12), bool)
     expected[3:7, 3:7] = True
@@ -73,7 +75,7 @@ def test_a_shared_edge_leaves_no_gap():
 
 def test_nearer_hides_farther_whatever_the_order():
     near = np.array([[-1, -1, -1], [30, -1, -1], [-1, 30, -1]], np.float32)
-    points = np.concatenate([near + [0, 0, 3], near])
+    points = np.concatenate([near + np.array([0, 0, 3]), near])
     for triangles, front in (([[0, 1, 2], [3, 4, 5]], 1), ([[3, 4, 5], [0, 1, 2]], 0)):
         raster = rasterize(points, np.array(triangles), (10, 10))
         assert (raster.triangle == front).all()

@@ -48,15 +48,16 @@ def rasterize(points, triangles, size, cull=False):
     h, w = size
     v, f = len(points), len(triangles)
     if f == 0 or h == 0 or w == 0:
-        return Raster(
-            np.full((h, w), -1, np.int32), np.zeros((h, w, 3), np.float32), np.full((h, w), np.inf, np.float32)
-        )
+        none = np.full((h, w), -1, np.int32)
+        return Raster(none, np.zeros((h, w, 3), np.float32), np.full((h, w), np.inf, np.float32))
     # With flat shading the colour is the first corner's, so each triangle gets a first corner of its own.
     corners = triangles.copy()
     corners[:, 0] = v + np.arange(f)
     colors = np.zeros((v + f, 3), np.float32)
     colors[v:, 0] = np.arange(1, f + 1) * _ID_UNIT
-    image, _ = _draw(np.concatenate([points, points[triangles[:, 0]]]), corners, colors, size, cull, flat=True)
+    image, _ = _draw(
+        np.concatenate([points, points[triangles[:, 0]]]), corners, colors, size, cull, flat=True
+    )
     triangle = np.rint(image[..., 0] / _ID_UNIT).astype(np.int32) - 1
     seen = np.flatnonzero(triangle >= 0)
     index = triangle.reshape(-1)[seen]
@@ -113,7 +114,14 @@ def _draw(points, triangles, colors, size, cull, flat):
     depth = np.full((h, w), z_far, np.float32)
     identity = np.eye(4, dtype=np.float32)[:3]
     cv2.triangleRasterize(
-        eye[None], triangles[None], colors[None], image, depth, identity, _FOV_Y, distance - spread, z_far, settings
+        *(x[None] for x in (eye, triangles, colors)),
+        image,
+        depth,
+        identity,
+        _FOV_Y,
+        distance - spread,
+        z_far,
+        settings,
     )
     return image, depth < distance + 0.75 * spread
 
