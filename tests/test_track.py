@@ -1,0 +1,126 @@
+import errno
+import os
+
+import numpy as np
+import pytest
+
+from steadyface.errors import InputError, OutputError
+from steadyface.rotation import matrix_from_axis_angle
+from steadyface.track import Track
+
+
+@pytest.fixture
+def track(tiny_model):
+    rng = np.random.default_rng(0)
+    t = 7
+    return Track.from_image_pose(
+        frame_index=np.array([0, 1, 2, 5, 6, 7, 8]),
+        time_s=np.arange(t) / 25,
+        rotation=rng.normal(0, 0.3, (t, 3)),
+        translation=rng.uniform(100, 300, (t, 2)),
+        scale=rng.uniform(1, 2, t),
+        identity=rng.normal(size=tiny_model.identity_count),
+        expression=rng.uniform(0, 1, (t, tiny_model.expression_count)),
+        sigma=rng.uniform(1, 2, (t, 68)),
+        confidence=rng.uniform(0.5, 1, t),
+        image_size=(640, 480),
+        fps=25.0,
+        model=tiny_model,
+    )
+
+
+def test_landmarks_are_the_weak_perspective_image_of_the_model(track):
+    pose = track.landmarks("ibug68")
+    assert pose.shape == (7, 68, 3)
+    shape = track.model.landmarks("ibug68")(track.identity, track.expression[3])
+    turned = track.scale[3] * shape @ matrix_from_axis_angle(track.rotation[3]).T
+    origin = track.scale[3] * track.translation[3, :2] + track.center
+    np.testing.assert_allclose(pose[3, :, :2], turned[:, :2] + origin)
+    np.testing.assert_allclose(pose[3, :, 2], turned[:, 2])
+
+
+def test_the_image_pose_is_kept(tiny_model, track):
+    translation = track.translation[:, :2] * track.scale[:, None] + track.center
+    assert ((translation >= 100) & (translation <= 300)).all()
+    # At the nominal distance a camera of focal length 640 px shows 1 mm as `scale` pixels.
+    np.testing.assert_allclose(640 / track.translation[:, 2], track.scale)
+
+
+def test_landmarks_lie_on_the_projected_vertices(track):
+    embedding = track.model.embeddings["mediapipe478"]
+    corners = track.camera.project(track.vertices())[:, track.model.triangles[embedding.triangle]]
+    on_surface = np.einsum("tlcd,lc->tld", corners, embedding.barycentric)
+    np.testing.assert_allclose(track.landmarks("mediapipe478")[..., :2], on_surface, atol=1e-3)
+
+
+def test_some_frames_are_those_frames(track):
+    np.testing.assert_allclose(track.landmarks("ibug68", [2, 4]), track.landmarks("ibug68")[[2, 4]])
+    np.testing.assert_allclose(track.landmarks("ibug68", 3), track.landmarks("ibug68")[3])
+    np.testing.assert_allclose(track.vertices(slice(1, 3)), track.vertices()[1:3])
+
+
+def test_save_and_load(track, tiny_model, tmp_path):
+    track.save(tmp_path / "a.npz")
+    loaded = Track.load(tmp_path / "a.npz", tiny_model)
+    for name in ("frame_index", "time_s", "rotation", "translation", "identity", "expression", "sigma"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(track, name))
+    assert (loaded.image_size, loaded.fps) == ((640, 480), 25.0)
+    np.testing.assert_array_equal(loaded.landmarks("ibug68"), track.landmarks("ibug68"))
+
+
+def test_foreign_files_are_refused(track, tiny_model, tmp_path):
+    track.save(tmp_path / "a.npz")
+    whole = (tmp_path / "a.npz").read_bytes()
+    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.npz").write_text("hello")
+    (tmp_path / "empty.npz").write_bytes(b"")
+    np.savez(tmp_path / "other.npz", a=np.zeros(3))
+    np.save(tmp_path / "array.npy", np.zeros(3))
+    for name in ("half.npz", "text.npz", "empty.npz", "other.npz", "array.npy"):
+        with pytest.raises(InputError, match="is not a steadyface track"):
+            Track.load(tmp_path / name, tiny_model)
+    with pytest.raises(InputError, match="no such file"):
+        Track.load(tmp_path / "none.npz", tiny_model)
+
+
+def altered(path, **changes):
+    with np.load(path) as z:
+        arrays = {**dict(z), **changes}
+    np.savez(path, **{k: v for k, v in arrays.items() if v is not None})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": np.array(99)}, "version 99, this steadyface reads up to 1"),
+        ({"model": np.array("other")}, "face model 'other', not 'tiny'"),
+        ({"scale": None}, "it lacks scale"),
+        ({"scale": np.ones(3)}, r"needs scale of shape \(7,\)"),
+    ],
+)
+def test_what_is_wrong_with_a_track_file_is_said(track, tiny_model, tmp_path, changes, message):
+    track.save(tmp_path / "a.npz")
+    with pytest.raises(InputError, match=message):
+        Track.load(altered(tmp_path / "a.npz", **changes), tiny_model)
+
+
+def test_unwritable_places_are_one_line(track, tmp_path):
+    with pytest.raises(OutputError, match="does not exist"):
+        track.save(tmp_path / "none" / "a.npz")
+    with pytest.raises(OutputError, match="is a folder"):
+        track.save(tmp_path)
+
+
+def test_a_full_disk_keeps_the_old_file(track, tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    path.write_text("before")
+
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(np, "savez_compressed", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        track.save(path)
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == ["a.npz"]
