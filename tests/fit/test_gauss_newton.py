@@ -138,6 +138,22 @@ def test_bounded_least_squares_meets_the_optimality_conditions():
     assert (gradient[s.state == 1] < 0).all()
 
 
+def test_eliminating_the_unbounded_coordinates_changes_nothing():
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=(10, 14, 9))
+    b = 3 * rng.normal(size=(10, 14))
+    problem = least_squares(lambda x, i: a[i] @ x - b[i], lambda x, i: a[i])
+    upper = np.where(np.arange(9) % 2 == 0, 0.2, np.inf)
+    eliminated = levenberg_marquardt(*problem, np.zeros((10, 9)), bounds=box(-upper, upper))
+    # Bounds too far to be met leave nothing to eliminate: one dense system.
+    dense = levenberg_marquardt(
+        *problem, np.zeros((10, 9)), bounds=box(np.maximum(-upper, -1e9), np.minimum(upper, 1e9))
+    )
+    assert (np.abs(dense.state[:, ::2]) == 0.2).any()
+    np.testing.assert_allclose(eliminated.state, dense.state, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(eliminated.iterations, dense.iterations)
+
+
 def test_a_coordinate_the_cost_does_not_see_stays_put():
     j = np.array([[1.0, 0]])
     s = levenberg_marquardt(*least_squares(lambda x, i: x[:1] - 2, lambda x, i: j), np.array([[0.0, 5.0]]))

@@ -153,42 +153,59 @@ def _bounded_step(gradient, hessian, damping, blocked, low, high, broken, passes
 
     Returns step (b, P), NaN where there is none, and decrease (b,).
     """
-    count, size = gradient.shape
-    diagonal = np.arange(size)
+    diagonal = np.arange(gradient.shape[1])
     scale = hessian[:, diagonal, diagonal]
     # A coordinate the cost does not see gets a little damping of its own, so that it stays put.
     floor = 1e-12 * np.maximum(scale.max(-1, keepdims=True), 1e-300)
     damped = np.array(hessian)
     damped[:, diagonal, diagonal] += damping[:, None] * np.maximum(scale, floor)
-    damped[broken] = np.eye(size)
+    damped[broken] = np.eye(len(diagonal))
     gradient = np.where(broken[:, None], 0, gradient)
 
-    step = np.zeros_like(gradient)
+    # Coordinates without bounds are eliminated once (Schur complement), so that the passes below solve
+    # for the bounded ones only.
+    free = np.isinf(low).all(0) & np.isinf(high).all(0) & ~blocked.any(0)
+    u, v = np.flatnonzero(free), np.flatnonzero(~free)
+    step = np.empty_like(gradient)
+    right = np.concatenate([damped[:, u[:, None], v], gradient[:, u, None]], -1)
+    eliminated = _solve(damped[:, u[:, None], u], right)
+    to_v = damped[:, v[:, None], u] @ eliminated
+    reduced = damped[:, v[:, None], v] - to_v[..., :-1]
+    slope = gradient[:, v] - to_v[..., -1]
+    step[:, v] = _box_minimum(slope, reduced, blocked[:, v], low[:, v], high[:, v], passes)
+    step[:, u] = -eliminated[..., -1] - (eliminated[..., :-1] @ step[:, v, None])[..., 0]
+    step[broken] = np.nan
+    decrease = -(step * gradient).sum(-1) - 0.5 * (step * (damped @ step[..., None])[..., 0]).sum(-1)
+    return step, decrease
+
+
+def _box_minimum(gradient, hessian, blocked, low, high, passes):
+    """Near minimum (b, P) of g.x + x.H.x / 2 in a box: what leaves it is put on its side, the rest solved."""
+    x = np.zeros_like(gradient)
     fixed, value = np.array(blocked), np.zeros_like(gradient)
-    todo = np.arange(count)
+    todo = np.arange(len(x))
+    diagonal = np.arange(x.shape[1])
     for _ in range(passes):
-        f, g, h = fixed[todo], gradient[todo], damped[todo]
-        right = -(g + (h @ value[todo][..., None])[..., 0])
+        f, h = fixed[todo], hessian[todo]
+        right = -(gradient[todo] + (h @ value[todo][..., None])[..., 0])
         system = np.where(f[:, :, None] | f[:, None, :], 0, h)
         system[:, diagonal, diagonal] += f
-        step[todo] = np.where(f, value[todo], _solve(system, np.where(f, 0, right)))
-        below = ~f & (step[todo] < low[todo])
-        above = ~f & (step[todo] > high[todo])
+        solved = _solve(system, np.where(f, 0, right)[..., None])[..., 0]
+        x[todo] = np.where(f, value[todo], solved)
+        below = ~f & (x[todo] < low[todo])
+        above = ~f & (x[todo] > high[todo])
         value[todo] = np.where(below, low[todo], np.where(above, high[todo], value[todo]))
         fixed[todo] = f | below | above
         todo = todo[(below | above).any(-1)]
         if not len(todo):
             break
-    step = np.clip(step, low, high)
-    step[broken] = np.nan
-    decrease = -np.einsum("bp,bp->b", step, gradient) - 0.5 * np.einsum("bp,bpq,bq->b", step, damped, step)
-    return step, decrease
+    return np.clip(x, low, high)
 
 
 def _solve(a, b):
-    """Solve a batch of systems, NaN for the singular ones."""
+    """Solve a batch of systems a (b, P, P) for b (b, P, N), NaN for the singular ones."""
     try:
-        return np.linalg.solve(a, b[..., None])[..., 0]
+        return np.linalg.solve(a, b)
     except np.linalg.LinAlgError:
         x = np.full_like(b, np.nan)
         for i in range(len(a)):

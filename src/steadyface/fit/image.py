@@ -170,6 +170,8 @@ class _Problem:
         self.flat_basis = basis.reshape(len(basis), -1).astype(float)
         # Jacobians need no more than single precision: they steer the steps, the cost decides.
         self.basis = basis.astype(np.float32)
+        self.known_gram = None, None
+        self.columns = np.ascontiguousarray(self.basis.reshape(len(basis), -1).T)
         self.pose_count = 7 if self.pinhole else 6
         if self.pinhole:
             w, h = image_size
@@ -191,6 +193,8 @@ class _Problem:
         sigma = c.point_sigma_mm * scale
         rounds = 1 if c.robust == "none" else 1 + c.robust_rounds
         root = np.sqrt(weights) / sigma[:, None]
+        shared = rounds == 1 and not self.pinhole and (weights == weights[:1]).all()
+        gram = self.gram(weights[0]) if shared else None
         solution = None
         for i in range(rounds):
             if i:
@@ -199,7 +203,7 @@ class _Problem:
                 root = np.sqrt(weights * weigh(distance, c.robust_threshold_mm)) / sigma[:, None]
             solution = levenberg_marquardt(
                 lambda x, n, root=root: self.cost(x, points[n], root[n]),
-                lambda x, n, root=root: self.linearize(x, points[n], root[n]),
+                lambda x, n, root=root: self.linearize(x, points[n], root[n], gram),
                 state,
                 retract=self.retract,
                 bounds=self.bounds,
@@ -268,8 +272,8 @@ class _Problem:
         squares = np.einsum("blc,blc->b", error, error) + (self.priors(state) ** 2).sum(-1)
         return 0.5 * (squares + self.focal_prior(state) ** 2)
 
-    def linearize(self, state, points, root):
-        """Gradient (b, P) and Gauss-Newton matrix (b, P, P) of `cost`."""
+    def linearize(self, state, points, root, gram=None):
+        """Gradient (b, P) and Gauss-Newton matrix (b, P, P) of `cost`; gram: as `gram` returns it."""
         c = self.config
         rotation, first, translation, identity, expression = self.split(state)
         error, s = self.reproject(state, points)
@@ -281,15 +285,9 @@ class _Problem:
             pose = res.J_reprojection_weak_pose(s, rotation, scale)
             to_points = res.J_reprojection_weak_points(rotation, scale)[:, None]
         # The weights go in before the chain rule, where the arrays are small.
-        to_points = (to_points * root[..., None, None]).astype(np.float32)
-        jacobian = np.empty((len(state), pose.shape[1], 2, self.pose_count + self.k + self.e), np.float32)
-        jacobian[..., : self.pose_count] = pose * root[..., None, None]
-        jacobian[..., self.pose_count :] = res.J_shape(to_points, self.basis)
-        jacobian = jacobian.reshape(len(state), -1, jacobian.shape[-1])
-        error = (error * root[..., None]).reshape(len(state), -1, 1).astype(np.float32)
-        transposed = jacobian.transpose(0, 2, 1)
-        hessian = (transposed @ jacobian).astype(float)
-        gradient = (transposed @ error)[..., 0].astype(float)
+        pose, to_points = pose * root[..., None, None], to_points * root[..., None, None]
+        error = error * root[..., None]
+        gradient, hessian = self.normal_equations(pose, to_points, error, gram)
 
         slope = np.concatenate(
             [
@@ -304,4 +302,46 @@ class _Problem:
         if self.pinhole and c.focal_log_sigma > 0:
             gradient[:, 3] += self.focal_prior(state) / c.focal_log_sigma
             hessian[:, 3, 3] += 1 / c.focal_log_sigma**2
+        return gradient, hessian
+
+    def gram(self, weights):
+        """Products of the basis with itself over points of shared weights, and the point of most weight.
+
+        Under weak perspective all points have the same Jacobian A (2 x 3) up to their weight, so the
+        shape's block of J^T J is a sum of nine fixed matrices with the entries of A^T A for factors.
+        """
+        top = int(np.argmax(weights))
+        key = weights.tobytes()
+        if self.known_gram[0] != key:
+            b = self.flat_basis.reshape(len(self.flat_basis), -1, 3).transpose(2, 0, 1)
+            product = np.einsum("ikl,jml->ijkm", b * (weights / weights[top]), b, optimize=True)
+            self.known_gram = key, product.reshape(9, -1)
+        return top, self.known_gram[1]
+
+    def normal_equations(self, pose, to_points, error, gram):
+        """J^T r (b, P) and J^T J (b, P, P) of whitened reprojection errors.
+
+        pose: (b, L, 2, n) Jacobian; to_points: (b, L, 2, 3); error: (b, L, 2).
+        """
+        b, n = len(pose), self.pose_count
+        hessian = np.empty((b, n + self.k + self.e, n + self.k + self.e))
+        gradient = np.empty((b, n + self.k + self.e))
+        flat = pose.reshape(b, -1, n)
+        hessian[:, :n, :n] = flat.transpose(0, 2, 1) @ flat
+        gradient[:, :n] = np.einsum("bri,br->bi", flat, error.reshape(b, -1))
+        # Columns of the pose and the error carried back to the model points meet the basis in one product.
+        left = np.concatenate([pose, error[..., None]], -1)
+        left = np.einsum("blij,blic->bjlc", left, to_points).astype(np.float32)
+        cross = (left.reshape(b * (n + 1), -1) @ self.columns).reshape(b, n + 1, -1)
+        hessian[:, :n, n:] = cross[:, :n]
+        hessian[:, n:, :n] = cross[:, :n].transpose(0, 2, 1)
+        gradient[:, n:] = cross[:, n]
+        if gram is None:
+            jacobian = res.J_shape(to_points.astype(np.float32), self.basis).reshape(b, -1, self.k + self.e)
+            hessian[:, n:, n:] = jacobian.transpose(0, 2, 1) @ jacobian
+        else:
+            top, products = gram
+            a = to_points[:, top]
+            factors = a.transpose(0, 2, 1) @ a
+            hessian[:, n:, n:] = (factors.reshape(b, 9) @ products).reshape(b, self.k + self.e, -1)
         return gradient, hessian

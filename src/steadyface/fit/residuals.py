@@ -84,7 +84,7 @@ def J_shape(J_points, basis):
     J_points: (*, L, 2, 3), or (*, 1, 2, 3) if all points share it; basis: (C, L, 3) mm per coefficient.
     Returns (*, L, 2, C).
     """
-    b = basis.transpose(2, 1, 0)[:, :, None, :]
+    b = np.ascontiguousarray(basis.transpose(2, 1, 0))[:, :, None, :]
     # Three multiply-adds of whole arrays: a stack of 2x3 matrix products would take many times as long.
     j = J_points[..., 0, None] * b[0]
     j += J_points[..., 1, None] * b[1]
