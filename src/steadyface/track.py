@@ -3,6 +3,7 @@
 import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -114,14 +115,14 @@ class Track:
 
     def save(self, path):
         """Write the track to an npz file, whole or not at all. Raises OutputError if it cannot be written."""
-        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "model"}
+        arrays: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "model"}
         arrays |= {
             "format": np.array(FORMAT),
             "version": np.array(VERSION),
             "model": np.array(self.model.name),
         }
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+            np.savez_compressed(file, **arrays)
 
     @classmethod
     def load(cls, path, model=None):

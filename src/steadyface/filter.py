@@ -1,0 +1,233 @@
+"""The causal filter of the live track: smooths what is uncertain, and follows what really moves.
+
+Every channel (rotation, translation, log scale, each expression) is a Kalman filter with constant
+velocity. Two things make it adaptive: the measurement noise is the network's own uncertainty of this
+frame, carried from the landmarks to the channel, and an innovation beyond the gate widens the predicted
+position so that a blink or a quick turn passes at once. Rotation is filtered on the manifold. The
+identity, which does not change, is a robust mean that settles as evidence grows.
+"""
+
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+
+from .align.alignment import Alignment
+from .errors import InputError
+from .face_model.morphable import MorphableModel
+
+
+@dataclass(frozen=True)
+class FilterSettings:
+    """How much to smooth.
+
+    noise: frame-to-frame noise of a channel over the noise that independent landmark errors of the
+    predicted standard deviations would give it (they are neither independent, nor all jitter). gate:
+    innovations beyond this many standard deviations are motion. Accelerations of ordinary motion, root mean square: rotation
+    rad/s^2, translation mm/s^2, log_scale 1/s^2, expression 1/s^2. identity_outlier: distance from the
+    mean identity, in its own spread, at which a frame counts half. identity_floor: weight of a profile
+    view relative to a frontal one. evidence_s: seconds of good views after which the identity adapts no
+    more slowly.
+    """
+
+    noise: float = 1.0
+    gate: float = 2.5
+    rotation: float = 0.6
+    translation: float = 40.0
+    log_scale: float = 0.3
+    expression: float = 4.0
+    identity_outlier: float = 2.0
+    identity_floor: float = 0.15
+    evidence_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class FilterState:
+    """Everything the filter knows of a face after a frame; C = 6 + E channels.
+
+    value: (C,) image of the landmarks' centroid in px, log scale and expressions in entries 3 and up
+    (entries 0-2 stay 0: the rotation is the matrix `rotation`); velocity: (C,) per second, rotation
+    in rad/s in the camera frame; covariance: (3, C), variance of value, covariance, variance of velocity.
+    identity: (K,) mean with
+    total weight identity_weight (seconds) and mean squared distance identity_spread.
+    """
+
+    time_s: float
+    rotation: np.ndarray
+    value: np.ndarray
+    velocity: np.ndarray
+    covariance: np.ndarray
+    identity: np.ndarray
+    identity_weight: float
+    identity_spread: float
+
+
+@dataclass(frozen=True)
+class CausalFilter:
+    """The filter for faces of one model: call `step` once per frame and face.
+
+    model: gives the share of every landmark in every channel. Translation is filtered at the centroid of
+    the landmarks, where the noise of rotation and scale does not move it.
+    """
+
+    model: MorphableModel
+    settings: FilterSettings = field(default_factory=FilterSettings)
+    _gain: np.ndarray = field(init=False, repr=False)
+    _centroid: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self):
+        object.__setattr__(self, "_gain", channel_gain(self.model))
+        object.__setattr__(self, "_centroid", self.model.landmarks("ibug68").mean.mean(0).astype(float))
+
+    def step(self, state, alignment, time_s):
+        """Take in one frame. state: the `FilterState` before, None for a new face; time_s: seconds.
+
+        Returns the state after and the filtered `Alignment` (confidence and sigma as received). Steps of
+        any length are taken; time that stands still or runs back counts as a millisecond. Raises
+        InputError if the alignment or the time is not finite.
+        """
+        measured, rotation = self._measurement(alignment)
+        if not (np.isfinite(time_s) and np.isfinite(measured).all() and np.isfinite(rotation).all()):
+            raise InputError("the filter needs finite alignments and times")
+        variance = self._measurement_variance(alignment)
+        if state is None:
+            state = self._first(alignment, rotation, measured, variance, time_s)
+        else:
+            state = self._update(state, alignment, rotation, measured, variance, time_s)
+        return state, self._filtered(state, alignment)
+
+    def _measurement(self, alignment):
+        rotation = _rodrigues(np.asarray(alignment.rotation, float))
+        center = np.asarray(alignment.translation) + alignment.scale * (rotation @ self._centroid)[:2]
+        log_scale = np.log(alignment.scale) if alignment.scale > 0 else np.nan
+        return np.concatenate([np.zeros(3), center, [log_scale], alignment.expression]), rotation
+
+    def _filtered(self, state, alignment):
+        scale = float(np.exp(state.value[5]))
+        return Alignment(
+            _rodrigues(state.rotation),
+            scale,
+            state.value[3:5] - scale * (state.rotation @ self._centroid)[:2],
+            state.identity,
+            state.value[6:].copy(),
+            alignment.landmark_sigma,
+            alignment.confidence,
+        )
+
+    def _measurement_variance(self, alignment):
+        # One landmark's variance in mm^2, carried to the channels by `channel_gain`.
+        sigma_mm = self.settings.noise * np.asarray(alignment.landmark_sigma, float) / alignment.scale
+        variance = self._gain @ np.maximum(sigma_mm, 1e-4) ** 2
+        variance[3:5] *= alignment.scale**2
+        return variance
+
+    def _acceleration(self, scale, count):
+        s = self.settings
+        return np.concatenate(
+            [[s.rotation] * 3, [s.translation * scale] * 2, [s.log_scale], np.full(count - 6, s.expression)]
+        )
+
+    def _first(self, alignment, rotation, measured, variance, time_s):
+        # A velocity of which nothing is known: what ordinary acceleration gives in a tenth of a second.
+        speed = self._acceleration(alignment.scale, len(measured)) * 0.1
+        covariance = np.stack([variance, np.zeros_like(variance), speed**2])
+        # The first frame counts as one of a thirtieth of a second.
+        weight = self._view_weight(alignment, rotation) / 30
+        identity = np.asarray(alignment.identity, float)
+        return FilterState(
+            float(time_s), rotation, measured, np.zeros_like(measured), covariance, identity, weight, 0.0
+        )
+
+    def _update(self, state, alignment, rotation, measured, variance, time_s):
+        dt = max(float(time_s) - state.time_s, 1e-3)
+        a = self._acceleration(alignment.scale, len(measured))
+        p, c, v = state.covariance
+        # Predict: constant velocity, white acceleration over the step.
+        p = p + 2 * dt * c + dt**2 * v + 0.25 * a**2 * dt**4
+        c = c + dt * v + 0.5 * a**2 * dt**3
+        v = v + a**2 * dt**2
+        value = state.value + dt * state.velocity
+        predicted = _rodrigues(dt * state.velocity[:3]) @ state.rotation
+
+        innovation = measured - value
+        innovation[:3] = _rodrigues(rotation @ predicted.T)
+        # Motion that the model did not expect: the position is less certain than thought, so that the
+        # innovation lies at the gate. The velocity is left as it was: a jump says nothing of it.
+        p = np.maximum(p, innovation**2 / self.settings.gate**2 - variance)
+
+        total = p + variance
+        gain, velocity_gain = p / total, c / total
+        moved = gain * innovation
+        value = value + moved
+        value[:3] = 0
+        expression = value[6:]
+        velocity = state.velocity + velocity_gain * innovation
+        # An expression that reached its limit stops there.
+        stopped = ((expression <= 0) & (velocity[6:] < 0)) | ((expression >= 1) & (velocity[6:] > 0))
+        velocity[6:][stopped] = 0
+        np.clip(expression, 0, 1, out=expression)
+        covariance = np.stack([p - gain * p, c - gain * c, v - velocity_gain * c])
+        turned = _rodrigues(moved[:3]) @ predicted
+        return replace(
+            self._averaged(state, alignment, rotation, dt),
+            time_s=max(float(time_s), state.time_s),
+            rotation=turned,
+            value=value,
+            velocity=velocity,
+            covariance=covariance,
+        )
+
+    def _averaged(self, state, alignment, rotation, dt):
+        """The robust running mean of the identity: each frame weighs its seconds, its view and its fit."""
+        s = self.settings
+        difference = np.asarray(alignment.identity, float) - state.identity
+        distance = float(difference @ difference)
+        weight = min(dt, 0.2) * self._view_weight(alignment, rotation)
+        if state.identity_spread > 0:
+            weight /= 1 + distance / (s.identity_outlier**2 * state.identity_spread)
+        total = min(state.identity_weight + weight, s.evidence_s)
+        share = weight / total
+        return replace(
+            state,
+            identity=state.identity + share * difference,
+            identity_weight=total,
+            identity_spread=(1 - share) * (state.identity_spread + share * distance),
+        )
+
+    def _view_weight(self, alignment, rotation):
+        # The nose looks along the model's -z; a frontal view shows most of the identity.
+        frontal = max(float(rotation[2, 2]), 0.0)
+        floor = self.settings.identity_floor
+        return max(alignment.confidence, 1e-3) * (floor + (1 - floor) * frontal**2)
+
+
+def channel_gain(model):
+    """Variance of every channel per variance of each landmark: (6 + E, 68), frontal face of scale 1 px/mm.
+
+    Row c: how the noise of independent landmarks passes to channel c when it alone is fitted to them by
+    least squares, B_l^2 / (sum_l |B_l|^2)^2 with B_l the landmark's motion in the image per unit of the
+    channel. Order: rotation (rad), translation (mm), log scale, expressions.
+    """
+    shape = model.landmarks("ibug68")
+    x = shape.mean - shape.mean.mean(0)
+    zero = np.zeros(len(x))
+    one = np.ones(len(x))
+    motions = [
+        np.stack([zero, -x[:, 2]], -1),
+        np.stack([x[:, 2], zero], -1),
+        np.stack([-x[:, 1], x[:, 0]], -1),
+        np.stack([one, zero], -1),
+        np.stack([zero, one], -1),
+        x[:, :2],
+        *shape.expression_basis[..., :2],
+    ]
+    energy = (np.stack(motions) ** 2).sum(-1)
+    # Expressions that no landmark shows (a puffed cheek, the tongue) would have endless noise.
+    total = np.maximum(energy.sum(-1, keepdims=True), 1.0)
+    return energy / total**2
+
+
+def _rodrigues(rotation):
+    # One rotation, axis-angle to matrix or back: OpenCV is ten times faster here than `rotation`'s batches.
+    out = cv2.Rodrigues(rotation)[0]
+    return out[:, 0] if out.shape == (3, 1) else out
