@@ -3,7 +3,7 @@ import pytest
 
 from steadyface.align.crop import ANCHOR_MM, SIDE_MM, Crop
 from steadyface.errors import InputError
-from steadyface.rotation import matrix_from_euler
+from steadyface.rotation import matrix_from_axis_angle, matrix_from_euler
 
 
 def smooth_image(height=400, width=440):
@@ -101,11 +101,23 @@ def test_a_moved_scene_gives_the_same_pixels():
 
 
 def test_a_crop_of_a_pose_is_centred_on_the_anchor_and_upright():
-    rotation = matrix_from_euler(np.array([0.2, -0.4, 0.3]))
+    rotation = matrix_from_euler(np.array([0.2, -0.4, 0.0]))
+    rotation = matrix_from_axis_angle(np.array([0, 0, 0.3])) @ rotation
     crop = Crop.from_pose(rotation, 1.5, np.array([100.0, 50.0]))
     np.testing.assert_allclose(crop.center, 1.5 * (rotation @ ANCHOR_MM)[:2] + [100, 50])
     assert crop.side == pytest.approx(1.5 * SIDE_MM)
-    assert crop.roll == pytest.approx(0.3)
+    # The image of the head's vertical is the crop's.
+    down = np.linalg.inv(crop.rotation) @ rotation[:2, 1]
+    assert down[0] == pytest.approx(0)
+    assert down[1] > 0
+
+
+@pytest.mark.parametrize("yaw", [0.0, 0.7, -1.4])
+def test_a_crop_turns_with_the_image(yaw):
+    rotation = matrix_from_euler(np.array([0.2, yaw, -0.1]))
+    turned = matrix_from_axis_angle(np.array([0, 0, 0.8])) @ rotation
+    still, after = (Crop.from_pose(r, 1.0, np.zeros(2)) for r in (rotation, turned))
+    assert after.roll - still.roll == pytest.approx(0.8)
 
 
 def test_impossible_crops_are_refused():

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 
 from ..errors import InputError
-from ..rotation import euler_from_matrix
 
 #: Model point (mm) whose projection is the centre of the crop: between the nose and the ears, so that
 #: the head stays inside the square at every yaw.
@@ -38,7 +37,9 @@ class Crop:
         """
         rotation = np.asarray(rotation, float)
         center = np.asarray(translation, float) + scale * (rotation @ np.array(ANCHOR_MM))[:2]
-        return cls(center, float(SIDE_MM * scale), float(euler_from_matrix(rotation)[2]))
+        # The head's own vertical is upright in the crop; unlike an Euler angle this turns with the image,
+        # so that a picture turned in its plane gives the same pixels at every yaw.
+        return cls(center, float(SIDE_MM * scale), float(np.arctan2(-rotation[0, 1], rotation[1, 1])))
 
     @property
     def rotation(self):
