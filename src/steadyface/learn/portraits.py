@@ -1,0 +1,296 @@
+"""Training labels from portraits: the face model fitted to their landmarks, and the crops they belong to.
+
+``python -m steadyface.learn.portraits --data ../shared/data --out cache`` writes ``cache/portraits`` (for
+training) and ``cache/heldout`` (never trained on) and reports how well the model fits.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+
+from ..align.crop import SIDE_MM, Crop
+from ..errors import InputError
+from ..face_model.morphable import LinearShape, MorphableModel, load_face_model
+from ..fit.image import FitConfig, ImageFit, fit_image, weak_perspective_pose
+from ..rotation import euler_from_matrix, matrix_from_axis_angle
+from .split import is_held_out
+
+# MediaPipe mesh indices; "right" is the subject's.
+RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
+LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
+OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
+INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
+IRISES = tuple(range(468, 478))
+RIGHT_OVAL = (109, 67, 103, 54, 21, 162, 127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148)
+LEFT_OVAL = (338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
+OUTER_EYE_CORNERS = (33, 263)
+RIGHT_LIDS, LEFT_LIDS, LIPS_MIDDLE = (159, 145), (386, 374), (13, 14)
+SKIN = {
+    "right": (117, 118, 101, 36, 205, 50),
+    "left": (346, 347, 330, 266, 425, 280),
+    "forehead": (9, 107, 108, 151, 337, 336),
+}
+
+#: Side of the cached pictures, pixels, and how much more than the standard crop they show.
+CACHE_SIZE, CACHE_MARGIN = 160, 4 / 3
+#: Mean saturation (0 to 255) from which a portrait counts as a colour picture, not a toned grey one.
+COLOUR_SATURATION = 25
+#: Share of the training portraits left out for the least consistent landmarks, and for the worst fits.
+DROP_INCONSISTENT, DROP_UNFITTED = 0.03, 0.02
+
+PORTRAIT_FIT = FitConfig()
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """Portraits with landmarks: files (N,) paths, names (N,), points (N, 478, 2) px with pixel centres at
+    whole numbers, flip_consistency (N,) in inter-ocular distances (0: unknown), colour (N,) bool."""
+
+    files: np.ndarray
+    names: np.ndarray
+    points: np.ndarray
+    flip_consistency: np.ndarray
+    colour: np.ndarray
+
+    @property
+    def held_out(self):
+        return np.array([is_held_out(n) for n in self.names], bool)
+
+    def __getitem__(self, index):
+        fields = (self.files, self.names, self.points, self.flip_consistency, self.colour)
+        return Portraits(*(a[index] for a in fields))
+
+
+def load_portraits(data):
+    """All portraits of the data folder's ``portraits`` and ``london_smiling``.
+
+    Raises InputError if neither is there.
+    """
+    parts = []
+    for folder in (Path(data) / "portraits", Path(data) / "london_smiling"):
+        if not (folder / "landmarks478.npz").is_file():
+            continue
+        with np.load(folder / "landmarks478.npz") as z:
+            names = z["names"].astype(str)
+            # MediaPipe's x W, y H count from the picture's edge; half a pixel less counts from pixel centres.
+            points = z["xyz"][..., :2].astype(float) / 32 - 0.5
+            flip = z["flip_consistency"].astype(float) if "flip_consistency" in z else np.zeros(len(names))
+            colour = z["saturation"] >= COLOUR_SATURATION if "saturation" in z else np.ones(len(names), bool)
+        files = np.array([str(folder / "images" / n) for n in names])
+        parts.append((files, names, points, flip, colour))
+    if not parts:
+        raise InputError(f"no portraits under {data}: give the folder that holds portraits/landmarks478.npz")
+    return Portraits(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def landmark_weights(yaw):
+    """Weights of the 478 points for heads of a yaw: (*, 478).
+
+    Lids, lips and irises count more, so that blinks and words survive; the far side's contour, which
+    MediaPipe slides along the silhouette instead of the skin, counts less as the head turns. yaw: (*,)
+    radians, positive to the subject's left.
+    """
+    yaw = np.asarray(yaw, float)
+    w = np.ones((*yaw.shape, 478))
+    w[..., [*RIGHT_EYE, *LEFT_EYE, *OUTER_LIPS, *INNER_LIPS]] = 3
+    w[..., IRISES] = 2
+    turned = np.clip((np.abs(yaw) - np.radians(15)) / np.radians(30), 0, 1)
+    contour = 0.5 - 0.4 * turned
+    w[..., [10, 152]] = 0.5
+    w[..., LEFT_OVAL] = np.where(yaw > 0, contour, 0.5)[..., None]
+    w[..., RIGHT_OVAL] = np.where(yaw < 0, contour, 0.5)[..., None]
+    return w
+
+
+def fit_portraits(points, shape: LinearShape, config: FitConfig = PORTRAIT_FIT) -> ImageFit:
+    """Fit the model to MediaPipe landmarks under weak perspective.
+
+    points: (N, 478, 2) px; shape: the model's "mediapipe478" points.
+    """
+    rotation = weak_perspective_pose(points, shape.mean)[0]
+    return fit_image(
+        points, shape, weights=landmark_weights(euler_from_matrix(rotation)[..., 1]), config=config
+    )
+
+
+def interocular(fit: ImageFit, shape: LinearShape):
+    """Distance of the fitted outer eye corners in space, in px at the head's scale: (N,).
+
+    Unlike the distance in the image it does not shrink as the head turns.
+    """
+    corners = fit.points(shape)[..., OUTER_EYE_CORNERS, :]
+    return fit.scale * np.linalg.norm(corners[..., 0, :] - corners[..., 1, :], axis=-1)
+
+
+def openings(points, unit):
+    """Openings of the eyes (N, 2), subject's right then left, and of the mouth (N,), over a unit (N,) px."""
+
+    def distance(pair):
+        return np.linalg.norm(points[..., pair[0], :2] - points[..., pair[1], :2], axis=-1) / unit
+
+    return np.stack([distance(RIGHT_LIDS), distance(LEFT_LIDS)], -1), distance(LIPS_MIDDLE)
+
+
+def skin_tone(image, points, yaw):
+    """Individual typology angle of the cheeks and the forehead, degrees: above 55 very light, below -30 dark.
+
+    image: (H, W, 3) uint8 RGB; points: (478, 2) px; yaw: radians, the cheek turned away is left out from 25
+    degrees on. Returns NaN if no skin is inside the picture. (Chardon et al. 1991:
+    ITA = atan((L* - 50) / b*).)
+    """
+    mask = np.zeros(image.shape[:2], np.uint8)
+    for name, polygon in SKIN.items():
+        if (name == "left" and yaw > np.radians(25)) or (name == "right" and yaw < -np.radians(25)):
+            continue
+        cv2.fillConvexPoly(mask, np.round(points[list(polygon)]).astype(np.int32), 1)
+    pixels = image[mask > 0]
+    if not len(pixels):
+        return np.nan
+    lab = cv2.cvtColor(pixels[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
+    lightness, _, b = np.median(lab, 0)
+    return float(np.degrees(np.arctan2(lightness - 50, b)))
+
+
+def report_fits(points, fit: ImageFit, shape: LinearShape):
+    """How well the fits reproduce the landmarks: a dict of numbers, percents of `interocular`."""
+    unit = interocular(fit, shape)
+    fitted = fit.project(shape)
+    error = 100 * np.linalg.norm(fitted - points, axis=-1) / unit[:, None]
+    mean = error[:, :468].mean(-1)
+    seen_eyes, seen_mouth = openings(points, unit)
+    eyes, mouth = openings(fitted, unit)
+    yaw = np.degrees(np.abs(euler_from_matrix(matrix_from_axis_angle(fit.rotation))[..., 1]))
+    groups = {"eyes": [*RIGHT_EYE, *LEFT_EYE], "lips": [*OUTER_LIPS, *INNER_LIPS], "irises": list(IRISES)}
+    groups["contour"] = [*RIGHT_OVAL, *LEFT_OVAL, 10, 152]
+    return {
+        "portraits": len(points),
+        "mean_percent_468": float(mean.mean()),
+        "mean_percent_478": float(error.mean()),
+        "percentiles_5_25_50_75_95_99_max": [
+            float(q) for q in np.percentile(mean, [5, 25, 50, 75, 95, 99, 100])
+        ],
+        "groups_percent": {k: float(error[:, i].mean()) for k, i in groups.items()},
+        "by_yaw_percent": {
+            f"{a}-{b}": [float(mean[m].mean()), int(m.sum())]
+            for a, b in ((0, 15), (15, 30), (30, 45), (45, 90))
+            if (m := (yaw >= a) & (yaw < b)).any()
+        },
+        "mean_abs_identity": float(np.abs(fit.identity).mean()),
+        "mean_expression": float(fit.expression.mean()),
+        "eye_opening_correlation": float(np.corrcoef(seen_eyes.ravel(), eyes.ravel())[0, 1]),
+        "eye_opening_slope": float(np.polyfit(seen_eyes.ravel(), eyes.ravel(), 1)[0]),
+        "mouth_opening_correlation": float(np.corrcoef(seen_mouth, mouth)[0, 1]),
+        "mouth_opening_slope": float(np.polyfit(seen_mouth, mouth, 1)[0]),
+        "converged": float(fit.converged.mean()),
+    }
+
+
+def _write_cache(portraits: Portraits, fit: ImageFit, shape: LinearShape, folder: Path):
+    """Write ``images.npy`` and ``labels.npz`` of these portraits and their fits under a folder."""
+    count = len(portraits.names)
+    work = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    shape_of = (count, CACHE_SIZE, CACHE_SIZE, 3)
+    images = np.lib.format.open_memmap(work / "images.npy", "w+", np.uint8, shape_of)
+    matrices = matrix_from_axis_angle(fit.rotation)
+    unit = interocular(fit, shape)
+    yaw = euler_from_matrix(matrices)[:, 1]
+    error = np.linalg.norm(fit.project(shape) - portraits.points, axis=-1).mean(-1) / unit
+    eye_open, mouth_open = openings(portraits.points, unit)
+    rotation, translation = np.empty((count, 3, 3)), np.empty((count, 2))
+    landmarks, tone = np.empty((count, 478, 2)), np.full(count, np.nan)
+    crops = np.empty((count, 4))
+    center = fit.camera.center
+    for i in range(count):
+        bgr = cv2.imread(str(portraits.files[i]), cv2.IMREAD_COLOR)
+        if bgr is None:
+            raise InputError(f"{portraits.files[i]} is not a readable picture")
+        image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        crop = Crop.from_pose(matrices[i], fit.scale[i], center[i])
+        images[i] = Crop(crop.center, CACHE_MARGIN * crop.side, crop.roll).extract(image, CACHE_SIZE)
+        rotation[i] = matrices[i]
+        rotation[i, :2] = crop.rotation.T @ matrices[i, :2]
+        translation[i] = crop.from_image(center[i])
+        landmarks[i] = crop.from_image(portraits.points[i])
+        crops[i] = [*crop.center, crop.side, crop.roll]
+        if portraits.colour[i]:
+            tone[i] = skin_tone(image, portraits.points[i], yaw[i])
+    images.flush()
+    np.savez(
+        work / "labels.npz",
+        rotation=rotation.astype(np.float32),
+        scale=np.full(count, 1 / SIDE_MM, np.float32),
+        translation=translation.astype(np.float32),
+        identity=fit.identity.astype(np.float32),
+        expression=fit.expression.astype(np.float32),
+        landmarks478=landmarks.astype(np.float32),
+        # Landmarks that disagree with their mirror image's are taken less seriously.
+        weight478=np.clip(0.02 / np.maximum(portraits.flip_consistency, 1e-9), 0.25, 1).astype(np.float32),
+        source=np.zeros(count, np.uint8),
+        name=portraits.names,
+        picture=portraits.files,
+        crop=crops,
+        skin_ita=tone.astype(np.float32),
+        eye_open=eye_open.astype(np.float32),
+        mouth_open=mouth_open.astype(np.float32),
+        fit_error=error.astype(np.float32),
+        flip_consistency=portraits.flip_consistency.astype(np.float32),
+    )
+    shutil.rmtree(folder, ignore_errors=True)
+    work.rename(folder)
+
+
+def _subset(fit: ImageFit, index):
+    camera = type(fit.camera)(fit.camera.scale[index], fit.camera.center[index])  # type: ignore[union-attr]
+    arrays = (fit.identity, fit.expression, fit.residual, fit.converged)
+    return ImageFit(fit.rotation[index], fit.translation[index], camera, *(a[index] for a in arrays))
+
+
+def build_portrait_cache(data, out, model: MorphableModel | None = None, config: FitConfig = PORTRAIT_FIT):
+    """Fit every portrait and write ``out/portraits`` (training) and ``out/heldout``; return the report.
+
+    data: the folder of ``portraits`` and ``london_smiling``; model: default the embedded one. Each set
+    is ``images.npy`` (N, 160, 160, 3) uint8 RGB, showing 4/3 of the standard crop, and ``labels.npz`` in
+    units of the standard crop: rotation (N, 3, 3), scale (N,), translation (N, 2), identity, expression,
+    landmarks478 (N, 478, 2), weight478, source (0), name, picture, crop (N, 4: centre, side, roll in the
+    file), skin_ita (degrees, NaN for grey pictures), eye_open (N, 2) and mouth_open over inter-ocular,
+    fit_error (mean over the points, over inter-ocular), flip_consistency. Of the training portraits the
+    least consistent landmarks and the worst fits are left out; of the held-out ones, none.
+    """
+    model = model or load_face_model()
+    shape = model.landmarks("mediapipe478")
+    portraits = load_portraits(data)
+    fit = fit_portraits(portraits.points, shape, config)
+    error = np.linalg.norm(fit.project(shape) - portraits.points, axis=-1).mean(-1) / interocular(fit, shape)
+    held = portraits.held_out
+    keep = portraits.flip_consistency <= np.quantile(portraits.flip_consistency, 1 - DROP_INCONSISTENT)
+    keep &= error <= np.quantile(error, 1 - DROP_UNFITTED)
+    report = {}
+    for name, index in (("portraits", ~held & keep), ("heldout", held)):
+        chosen = np.flatnonzero(index)
+        report[name] = report_fits(portraits.points[chosen], _subset(fit, chosen), shape)
+        _write_cache(portraits[chosen], _subset(fit, chosen), shape, Path(out) / name)
+    report["all"] = report_fits(portraits.points, fit, shape)
+    (Path(out) / "portraits" / "report.json").write_text(json.dumps(report, indent=1))
+    return report
+
+
+def main(
+    data: Annotated[Path, typer.Option(help="Folder of portraits/ and london_smiling/.")] = Path(
+        "../shared/data"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder to write the sets into.")] = Path("cache"),
+):
+    """Fit the face model to the portraits and write the training and held-out sets."""
+    print(json.dumps(build_portrait_cache(data, out), indent=1))
+
+
+if __name__ == "__main__":
+    typer.run(main)
