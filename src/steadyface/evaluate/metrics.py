@@ -99,7 +99,7 @@ def skipped(gt, visible=None):
     return int(mask.size - mask.sum())
 
 
-def nme_per_frame(pred, gt, normalizer="interocular", visible=None):
+def nme_per_frame(pred, gt, normalizer: str | np.ndarray = "interocular", visible=None):
     """Normalised mean error of each frame: its mean point distance over the normaliser, percent, (T,).
 
     pred, gt: (T, L, D); normalizer: as `normalizer_of`, taken from the ground truth. NaN for a frame
@@ -110,7 +110,7 @@ def nme_per_frame(pred, gt, normalizer="interocular", visible=None):
     return 100 * _mean_where(distance, mask, 1) / normalizer_of(gt, normalizer)
 
 
-def nme(pred, gt, normalizer="interocular", visible=None):
+def nme(pred, gt, normalizer: str | np.ndarray = "interocular", visible=None):
     """Normalised mean error: mean over frames of the mean point distance over the normaliser, percent.
 
     pred, gt: (T, L, D); normalizer: as `normalizer_of`, taken from the ground truth. NaN where nothing
@@ -120,7 +120,7 @@ def nme(pred, gt, normalizer="interocular", visible=None):
     return float(_mean_where(errors, np.isfinite(errors), 0))
 
 
-def stability(pred, gt, normalizer="bbox_sqrt", visible=None):
+def stability(pred, gt, normalizer: str | np.ndarray = "bbox_sqrt", visible=None):
     """Normalised mean error of the frame-to-frame offsets, percent: 0 if the prediction moves as the truth.
 
     With dp = gt_t - gt_(t-1) and dq = pred_t - pred_(t-1): mean over frames of the mean |dp - dq| over
@@ -181,7 +181,7 @@ def auc_fr(errors, threshold):
     return float(simpson / (3 * (len(grid) - 1))), float(100 - share[-1])
 
 
-def jitter(pred, normalizer="interocular"):
+def jitter(pred, normalizer: str | np.ndarray = "interocular"):
     """Restlessness of a track, percent of inter-ocular: mean distance to a 5-frame quadratic fit.
 
     Each point is compared with the value, at that frame, of the least-squares quadratic through the

@@ -1,0 +1,219 @@
+"""Agreement with MediaPipe Face Mesh, steadiness and delay of the live track on short clips of one face."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from .metrics import jitter, lag, nme
+from .report import Section, Table, Target
+
+#: MediaPipe mesh points that lie where iBUG points 17..67 do (brows, nose, eyes, outer and inner lips).
+INNER_51 = np.array(
+    [
+        *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
+        *(168, 197, 5, 4, 75, 97, 2, 326, 305),
+        *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
+        *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
+        *(78, 82, 13, 312, 308, 317, 14, 87),
+    ]
+)
+# Of the 51 points, that is iBUG index less 17: outer eye corners, pairs of upper and lower lid, and of lips.
+_FIRST = 17
+_CORNERS = np.array([36, 45]) - _FIRST
+_LIDS = np.array([[37, 41], [38, 40], [43, 47], [44, 46]]) - _FIRST
+_LIPS = np.array([[62, 66]]) - _FIRST
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """What is measured of one clip; lengths in percent of MediaPipe's inter-ocular distance.
+
+    frames: decoded; tracked: percent of them where the face was followed; distance: mean distance of the
+    51 points to MediaPipe's; eyes, mouth: correlation of opening with MediaPipe's; eyes_range,
+    mouth_range: how much MediaPipe's opening varies (standard deviation, percent of inter-ocular), for a
+    correlation over no movement means nothing; jitter, jitter_mediapipe: by the same code on the same
+    frames and points; jitter_ratio; lag: frames behind the unfiltered track; motion: mean
+    frame-to-frame motion of MediaPipe's points, percent, for fast motion alone raises jitter.
+    """
+
+    clip: str
+    frames: int
+    tracked: float
+    distance: float
+    eyes: float
+    mouth: float
+    eyes_range: float
+    mouth_range: float
+    jitter: float
+    jitter_mediapipe: float
+    jitter_ratio: float
+    lag: float
+    motion: float
+
+
+def interocular(points):
+    """Distance of the outer eye corners of 51 inner points: (T, 51, 2) to (T,) px."""
+    ends = points[:, _CORNERS]
+    return np.linalg.norm(ends[:, 0] - ends[:, 1], axis=-1)
+
+
+def openings(points):
+    """Opening of the eyes (mean of both) and of the mouth over inter-ocular: (T, 51, 2) to two (T,)."""
+    length = interocular(points)
+
+    def mean_gap(pairs):
+        return np.linalg.norm(points[:, pairs[:, 0]] - points[:, pairs[:, 1]], axis=-1).mean(1) / length
+
+    return mean_gap(_LIDS), mean_gap(_LIPS)
+
+
+def correlation(a, b):
+    """Pearson's correlation of two series (T,) of openings; NaN where one varies by less than 1e-6."""
+    if a.std() < 1e-6 or b.std() < 1e-6:
+        return float("nan")
+    return float(np.corrcoef(a, b)[0, 1])
+
+
+def compare(clip, points, reference, unfiltered):
+    """Measure one track against MediaPipe's and against the same tracker without its filter.
+
+    clip: name; points, reference, unfiltered: (T, 51, 2) px, NaN where a frame was not tracked. Returns
+    `ClipResult`; its figures are NaN if no frame was tracked.
+    """
+    followed = np.isfinite(points).all((1, 2))
+    both = followed & np.isfinite(reference).all((1, 2))
+    length = interocular(reference)
+    nan = float("nan")
+    here, there = points[both], reference[both]
+    eyes, mouth = openings(here), openings(there)
+    # Both trackers' jitter over the same windows of frames, with the same normaliser.
+    masked = np.where(both[:, None, None], reference, np.nan)
+    ours = jitter(np.where(both[:, None, None], points, np.nan), length)
+    theirs = jitter(masked, length)
+    speed = np.linalg.norm(np.diff(reference, axis=0), axis=-1).mean(1) / length[1:]
+    return ClipResult(
+        clip=clip,
+        frames=len(points),
+        tracked=100 * float(followed.mean()),
+        distance=nme(here, there, length[both]) if both.any() else nan,
+        eyes=correlation(eyes[0], mouth[0]) if both.any() else nan,
+        mouth=correlation(eyes[1], mouth[1]) if both.any() else nan,
+        eyes_range=100 * float(mouth[0].std()) if both.any() else nan,
+        mouth_range=100 * float(mouth[1].std()) if both.any() else nan,
+        jitter=ours,
+        jitter_mediapipe=theirs,
+        jitter_ratio=ours / theirs if theirs > 0 else nan,
+        lag=lag(points, unfiltered),
+        motion=100 * float(np.nanmean(speed)) if np.isfinite(speed).any() else nan,
+    )
+
+
+def load_reference(folder):
+    """MediaPipe's inner 51 points of every clip of a folder: name to (T, 51, 2), pixel centres at integers.
+
+    folder: holds mediapipe478.npz, (T, 478, 3) per clip in pixels from the image's corner. Raises
+    InputError if it is missing.
+    """
+    path = Path(folder) / "mediapipe478.npz"
+    if not path.is_file():
+        raise InputError(
+            f"cannot read {path}: the folder of clips must hold MediaPipe's landmarks under that name"
+        )
+    with np.load(path, allow_pickle=False) as z:
+        # MediaPipe's image ends at the outer edges of its border pixels, ours at their centres.
+        return {name: z[name][:, INNER_51, :2].astype(float) - 0.5 for name in sorted(z.files)}
+
+
+def main_track(tracks, frames):
+    """The inner 51 points of the track that follows its face longest: (frames, 51, 2) px, NaN elsewhere."""
+    points = np.full((frames, len(INNER_51), 2), np.nan)
+    if tracks:
+        track = max(tracks, key=lambda t: len(t.frame_index))
+        known = np.asarray(track.frame_index) < frames
+        points[track.frame_index[known]] = track.landmarks("ibug68")[known, _FIRST:, :2]
+    return points
+
+
+def _track(path, **options):
+    from ..errors import NoFaceError
+    from ..pipeline import track
+
+    try:
+        return track(path, quality="live", **options)
+    except NoFaceError:
+        return []
+
+
+def evaluate_clips(folder, track=_track):
+    """Measure every clip of a folder. Returns the `Section` "clips".
+
+    folder: `<clip>.mp4` files with mediapipe478.npz; track: path to list of `Track`, takes `filter=None`
+    to leave the network's output as it is. Raises InputError if the landmarks are missing.
+    """
+    folder = Path(folder)
+    results = []
+    for clip, reference in load_reference(folder).items():
+        path = folder / f"{clip}.mp4"
+        live, unfiltered = (main_track(track(path, **o), len(reference)) for o in ({}, {"filter": None}))
+        results.append(compare(clip, live, reference, unfiltered))
+    return section(results)
+
+
+def section(results):
+    """The `Section` "clips" of a list of `ClipResult`."""
+
+    def column(name):
+        return np.array([getattr(r, name) for r in results], float)
+
+    median = {name: float(np.median(column(name))) for name in ClipResult.__annotations__ if name != "clip"}
+    columns = {
+        "clip": "clip",
+        "frames": "frames",
+        "tracked": "tracked %",
+        "distance": "distance %",
+        "eyes": "eyes r",
+        "mouth": "mouth r",
+        "eyes_range": "eyes vary %",
+        "mouth_range": "mouth varies %",
+        "jitter": "jitter %",
+        "jitter_mediapipe": "MediaPipe's jitter %",
+        "jitter_ratio": "ratio",
+        "lag": "lag, frames",
+        "motion": "motion %/frame",
+    }
+    rows = [tuple(getattr(r, name) for name in columns) for r in results]
+    rows.append(("median", *(median[name] for name in columns if name != "clip")))
+    return Section(
+        name="clips",
+        title="Clips of one face, live quality, against MediaPipe Face Mesh",
+        command="steadyface evaluate clips",
+        targets=(
+            Target(
+                "distance to MediaPipe, inner 51 points, median of clips", median["distance"], "<=", 4.0, "%"
+            ),
+            Target("the same, worst clip", float(column("distance").max()), "<=", 7.0, "%"),
+            Target("correlation of eye opening, median of clips", median["eyes"], ">=", 0.8),
+            Target("correlation of mouth opening, median of clips", median["mouth"], ">=", 0.9),
+            Target("frames tracked, worst clip", float(column("tracked").min()), ">=", 99.0, "%"),
+            Target("jitter over MediaPipe's, worst clip", float(column("jitter_ratio").max()), "<=", 1.0),
+            Target("jitter over MediaPipe's, median of clips", median["jitter_ratio"], "<=", 0.7),
+            Target(
+                "lag behind the unfiltered track, worst clip", float(column("lag").max()), "<=", 1.0, "frames"
+            ),
+        ),
+        tables=(
+            Table(
+                "Lengths are percent of MediaPipe's inter-ocular distance.",
+                tuple(columns.values()),
+                tuple(rows),
+            ),
+        ),
+        notes=(
+            "MediaPipe's landmarks come from version 0.10.21 in tracking mode. The distance is one of "
+            "agreement, not of truth: the two mark-ups differ by a percent or so in places.",
+            "Jitter counts motion that a quadratic over five frames cannot follow, so on a clip of sudden "
+            "motion (last column) the ratio of two trackers that both follow it tends to one.",
+        ),
+    )
