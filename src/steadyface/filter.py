@@ -23,9 +23,10 @@ class FilterSettings:
 
     noise: frame-to-frame noise of a channel over the noise that independent landmark errors of the
     predicted standard deviations would give it (they are neither independent, nor all jitter). gate:
-    innovations beyond this many standard deviations are motion. Accelerations of ordinary motion, root mean square: rotation
-    rad/s^2, translation mm/s^2, log_scale 1/s^2, expression 1/s^2. identity_outlier: distance from the
-    mean identity, in its own spread, at which a frame counts half. identity_floor: weight of a profile
+    innovations beyond this many standard deviations are motion. Accelerations of ordinary motion, root
+    mean square: rotation rad/s^2, translation mm/s^2, log_scale 1/s^2, expression 1/s^2. gap_s: after
+    a longer gap the motion starts afresh, and only the identity is kept. identity_outlier: distance from
+    the mean identity, in its own spread, at which a frame counts half. identity_floor: weight of a profile
     view relative to a frontal one. evidence_s: seconds of good views after which the identity adapts no
     more slowly.
     """
@@ -36,6 +37,7 @@ class FilterSettings:
     translation: float = 40.0
     log_scale: float = 0.3
     expression: float = 4.0
+    gap_s: float = 0.3
     identity_outlier: float = 2.0
     identity_floor: float = 0.15
     evidence_s: float = 30.0
@@ -92,6 +94,14 @@ class CausalFilter:
         variance = self._measurement_variance(alignment)
         if state is None:
             state = self._first(alignment, rotation, measured, variance, time_s)
+        elif time_s - state.time_s > self.settings.gap_s:
+            identity = self._averaged(state, alignment, rotation, 1 / 30)
+            state = replace(
+                self._first(alignment, rotation, measured, variance, time_s),
+                identity=identity.identity,
+                identity_weight=identity.identity_weight,
+                identity_spread=identity.identity_spread,
+            )
         else:
             state = self._update(state, alignment, rotation, measured, variance, time_s)
         return state, self._filtered(state, alignment)

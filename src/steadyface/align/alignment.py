@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
-from ..rotation import axis_angle_from_matrix, matrix_from_axis_angle
+from .crop import Crop
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,19 @@ class Alignment:
     landmark_sigma: np.ndarray
     confidence: float
 
+    @property
+    def rotation_matrix(self):
+        """(3, 3), head to camera."""
+        return cv2.Rodrigues(np.asarray(self.rotation, float))[0]
+
+    @property
+    def crop(self):
+        """The `Crop` of this face: where the network should look for it in the next frame."""
+        return Crop.from_pose(self.rotation_matrix, self.scale, self.translation)
+
     def project(self, shape):
         """Points of a `LinearShape`, (P, 3): x and y in image px, depth from the head's origin in px."""
-        points = shape(self.identity, self.expression) @ matrix_from_axis_angle(self.rotation).T
+        points = shape(self.identity, self.expression) @ self.rotation_matrix.T
         points = self.scale * points
         points[:, :2] += self.translation
         return points
@@ -72,7 +83,7 @@ def alignment_from_output(params, log_sigma, confidence, crop, identity_count):
     """
     rotation, scale, translation, identity, expression = decode_params(params, crop, identity_count)
     return Alignment(
-        axis_angle_from_matrix(rotation),
+        cv2.Rodrigues(rotation)[0][:, 0],
         scale,
         translation,
         identity,
