@@ -16,14 +16,14 @@ from .gauss_newton import SolverConfig, levenberg_marquardt
 class FitConfig:
     """Strengths of the fit. Point errors are measured in mm on the head, so image size does not matter."""
 
-    point_sigma_mm: float = 6.0
+    point_sigma_mm: float = 3.0
     """Standard deviation of a point of weight 1. Neighbouring points err together, so it is larger than
     the error of any one of them."""
     identity_strength: float = 1.0
     """Residual per standard deviation of identity."""
-    expression_l2: float = 1.0
+    expression_l2: float = 4.0
     """Curvature of the expression prior."""
-    expression_l1: float = 0.2
+    expression_l1: float = 0.5
     """Slope of the expression prior at 0: what an activation must gain before it appears."""
     robust: Literal["none", "huber", "geman_mcclure"] = "none"
     """Down-weight points far from the fit."""
