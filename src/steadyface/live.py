@@ -5,6 +5,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from .align.alignment import Alignment
+from .align.crop import Crop
+from .detect.associate import AssociationSettings, FaceIds, crop_distance
 from .errors import InputError
 from .face_model.morphable import MorphableModel, load_face_model
 from .filter import CausalFilter, FilterSettings, FilterState
@@ -18,9 +20,8 @@ class LiveSettings:
     confidence: below it a face counts as lost; first_confidence: a new face needs as much. Crop sides that
     are believed, px and times the longer side of the image: smallest_px, largest. sigma: largest believed
     mean landmark uncertainty over the crop's side. largest_step: move of the crop in one frame over its
-    side, largest_zoom: ratio of sides. same_face: distance of two crops over the larger side below which
-    they hold one face. look_every_s: time between looks for new faces while others are followed. memory_s:
-    a face lost for no longer, and found near the place, keeps its id.
+    side, largest_zoom: ratio of sides. look_every_s: time between looks for new faces while others are
+    followed. ids: when two crops hold one face, and when a lost face gets its id back.
     """
 
     confidence: float = 0.5
@@ -30,9 +31,8 @@ class LiveSettings:
     sigma: float = 0.12
     largest_step: float = 0.6
     largest_zoom: float = 1.6
-    same_face: float = 0.4
     look_every_s: float = 0.5
-    memory_s: float = 1.0
+    ids: AssociationSettings = field(default_factory=AssociationSettings)
     filter: FilterSettings = field(default_factory=FilterSettings)
 
 
@@ -68,14 +68,6 @@ class LiveFace:
         return self.alignment.project(self.model.shape)
 
 
-@dataclass(frozen=True)
-class _Followed:
-    face_id: int
-    state: FilterState
-    alignment: Alignment
-    last_seen_s: float
-
-
 class LiveTracker:
     """Follows faces through a stream of frames: call it with every frame, in order.
 
@@ -109,20 +101,16 @@ class LiveTracker:
         self._detector = detector
         self._regressor = regressor
         self._filter = CausalFilter(self.model, settings.filter)
-        self.reset()
+        self._ids = FaceIds(settings.ids)
+        self._crops: dict[int, Crop] = {}
+        self._states: dict[int, FilterState] = {}
+        self._next_look_s = -np.inf
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.reset()
-
-    def reset(self):
-        """Forget all faces: the next frame starts a new scene. Ids are not used again."""
-        self._followed: list[_Followed] = []
-        self._lost: list[_Followed] = []
-        self._next_id = getattr(self, "_next_id", 0)
-        self._next_look_s = -np.inf
+        self._crops, self._states = {}, {}
 
     def __call__(self, frame, time_s):
         """The faces of one frame, oldest first: list of `LiveFace`, empty if there is none.
@@ -134,45 +122,45 @@ class LiveTracker:
         if not np.isfinite(time_s):
             raise InputError(f"the time of a frame must be a finite number of seconds, got {time_s}")
         found = self._follow(frame)
-        lost_now = len(found) < len(self._followed)
-        self._lost += [f for f in self._followed if f.face_id not in {g.face_id for g, _ in found}]
-        self._lost = [f for f in self._lost if time_s - f.last_seen_s <= self.settings.memory_s]
-        if self._should_look(len(found), lost_now, time_s):
-            found += self._look(frame, found)
-        found = self._without_doubles(found)
-        return self._filtered(found, time_s)
+        lost = len(found) < len(self._crops)
+        # Two results on one face: the older id stays.
+        for face_id in self._ids.followed(time_s, {i: a.crop for i, a in found.items()}):
+            del found[face_id]
+        if self._should_look(len(found), lost, time_s):
+            found |= self._look(frame, list(found.values()), time_s)
+        faces = [self._filtered(face_id, found[face_id], time_s) for face_id in sorted(found)]
+        self._crops = {face.face_id: face.alignment.crop for face in faces}
+        oldest = time_s - self.settings.ids.max_gap_s
+        self._states = {i: state for i, state in self._states.items() if state.time_s >= oldest}
+        return faces
 
     def _follow(self, frame):
-        """(face before, alignment now) of each followed face that is still there."""
-        if not self._followed:
-            return []
-        alignments = self._regressor(frame, [f.alignment.crop for f in self._followed])
-        found = []
-        for before, now in zip(self._followed, alignments, strict=True):
-            if not self._is_continued(frame, before, now):
-                now = self._second_try(frame, before, now)
-            if now is not None:
-                found.append((before, now))
+        """Alignment of each followed face that is still there, by id."""
+        if not self._crops:
+            return {}
+        alignments = self._regressor(frame, list(self._crops.values()))
+        found = {}
+        for (face_id, crop), alignment in zip(self._crops.items(), alignments, strict=True):
+            if not self._is_continued(frame, crop, alignment):
+                alignment = self._second_try(frame, crop, alignment)
+            if alignment is not None:
+                found[face_id] = alignment
         return found
 
-    def _second_try(self, frame, before, now):
+    def _second_try(self, frame, crop, first):
         # A quick move leaves the face off centre: look again where the first answer points, and if that
         # points nowhere, in a larger square.
-        crop = before.alignment.crop
-        if self._is_possible(frame, now) and now.confidence > 0.2:
-            again = now.crop
-        else:
-            again = replace(crop, side=1.3 * crop.side)
-        (now,) = self._regressor(frame, [again])
-        return now if self._is_continued(frame, before, now) else None
+        hopeful = self._is_possible(frame, first) and first.confidence > 0.2
+        (second,) = self._regressor(frame, [first.crop if hopeful else replace(crop, side=1.3 * crop.side)])
+        return second if self._is_continued(frame, crop, second) else None
 
-    def _is_continued(self, frame, before, now):
+    def _is_continued(self, frame, crop, alignment):
         s = self.settings
-        if not (self._is_possible(frame, now) and now.confidence >= s.confidence):
+        if not (self._is_possible(frame, alignment) and alignment.confidence >= s.confidence):
             return False
-        old, new = before.alignment.crop, now.crop
-        step = np.linalg.norm(new.center - old.center) / max(old.side, new.side)
-        return step <= s.largest_step and 1 / s.largest_zoom <= new.side / old.side <= s.largest_zoom
+        new = alignment.crop
+        step = np.linalg.norm(new.center - crop.center) / max(crop.side, new.side)
+        return step <= s.largest_step and 1 / s.largest_zoom <= new.side / crop.side <= s.largest_zoom
 
     def _is_possible(self, frame, alignment):
         s = self.settings
@@ -190,71 +178,45 @@ class LiveTracker:
             and np.mean(alignment.landmark_sigma) <= s.sigma * crop.side
         )
 
-    def _should_look(self, count, lost_now, time_s):
+    def _should_look(self, count, lost, time_s):
         if count >= self.max_faces:
             return False
-        if (
-            count
-            and not lost_now
-            and self._next_look_s - self.settings.look_every_s <= time_s < self._next_look_s
-        ):
+        waiting = self._next_look_s - self.settings.look_every_s <= time_s < self._next_look_s
+        if count and not lost and waiting:
             return False
         self._next_look_s = time_s + self.settings.look_every_s
         return True
 
-    def _look(self, frame, found):
-        """(lost face or None, alignment) of faces that are not followed yet, surest first."""
-        taken = [now.crop for _, now in found]
-        crops = []
-        for detection in sorted(self._detector(frame), key=lambda d: -d.score):
-            crop = detection.crop
-            if not any(self._same_face(crop, other) for other in taken + crops):
-                crops.append(crop)
-        if not crops:
+    def _look(self, frame, followed, time_s):
+        """Alignments by id of faces that are not followed yet.
+
+        followed: alignments of those that are.
+        """
+        room = self.max_faces - len(followed)
+        detections = self._distinct(sorted(self._detector(frame), key=lambda d: -d.score), followed)
+        # A few more than there is room for: some will turn out not to be faces. The detector's square is
+        # rough; the network's own, of the first run, is the one it was trained to see.
+        first = self._aligned(frame, detections[: 2 * room], 0.0)
+        second = self._aligned(frame, first, self.settings.first_confidence)
+        new = self._ids.new_faces(time_s, self._distinct(second, followed)[:room])
+        return {face_id: alignment for face_id, alignment, _ in new}
+
+    def _aligned(self, frame, faces, confidence):
+        """The possible alignments of faces, of which each has a `crop`, with at least some confidence."""
+        if not faces:
             return []
-        # A few more than are wanted: some will turn out not to be faces.
-        alignments = self._regressor(frame, crops[: 2 * (self.max_faces - len(found))])
-        seen = [a for a in alignments if self._is_possible(frame, a)]
-        # The detector's square is rough; the network's own is the one it was trained to see.
-        new = [
-            a
-            for a in self._regressor(frame, [a.crop for a in seen])
-            if self._is_possible(frame, a) and a.confidence >= self.settings.first_confidence
-        ]
-        return [(self._remembered(a), a) for a in new][: self.max_faces - len(found)]
+        alignments = self._regressor(frame, [face.crop for face in faces])
+        return [a for a in alignments if self._is_possible(frame, a) and a.confidence >= confidence]
 
-    def _remembered(self, alignment):
-        crop = alignment.crop
-        near = [f for f in self._lost if self._is_near(f.alignment.crop, crop)]
-        if not near:
-            return None
-        best = min(near, key=lambda f: np.linalg.norm(f.alignment.crop.center - crop.center))
-        self._lost.remove(best)
-        return best
-
-    def _is_near(self, a, b):
-        return np.linalg.norm(a.center - b.center) < max(a.side, b.side) and 0.5 < a.side / b.side < 2
-
-    def _same_face(self, a, b):
-        return np.linalg.norm(a.center - b.center) < self.settings.same_face * max(a.side, b.side)
-
-    def _without_doubles(self, found):
-        # Two results on one face: the older id stays.
+    def _distinct(self, faces, taken):
+        """Those of the faces that show neither a face of `taken` nor an earlier one of their own."""
         kept = []
-        for before, now in sorted(found, key=lambda f: np.inf if f[0] is None else f[0].face_id):
-            if not any(self._same_face(now.crop, other.crop) for _, other in kept):
-                kept.append((before, now))
+        for face in faces:
+            others = [other.crop for other in (*taken, *kept)]
+            if not (crop_distance([face.crop], others) < self.settings.ids.same_face).any():
+                kept.append(face)
         return kept
 
-    def _filtered(self, found, time_s):
-        self._followed, faces = [], []
-        for before, now in found:
-            if before is None:
-                face_id, state = self._next_id, None
-                self._next_id += 1
-            else:
-                face_id, state = before.face_id, before.state
-            state, filtered = self._filter.step(state, now, time_s)
-            self._followed.append(_Followed(face_id, state, filtered, float(time_s)))
-            faces.append(LiveFace(face_id, float(time_s), filtered, now, self.model))
-        return faces
+    def _filtered(self, face_id, alignment, time_s):
+        self._states[face_id], filtered = self._filter.step(self._states.get(face_id), alignment, time_s)
+        return LiveFace(face_id, float(time_s), filtered, alignment, self.model)
