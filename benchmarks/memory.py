@@ -1,0 +1,166 @@
+"""Memory over a long video: `track` on ten minutes of 720p, made by repeating a clip of a face.
+
+python benchmarks/memory.py [--source ../shared/data/videos/s32.mp4] [--minutes 10] [--out docs]
+
+Tracking runs in a process of its own whose resident memory is read all the while. Frames cost about the
+same throughout, so the first tenth of the time of ten minutes of video is its first minute.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+SIZE = (1280, 720)
+FPS = 30
+#: Length of the clip that is repeated, seconds.
+CYCLE_S = 20
+
+TRACK = """
+import sys
+from steadyface.pipeline import track
+faces = track(sys.argv[1], quality="live")
+print(sum(len(face) for face in faces))
+"""
+
+
+def ping_pong(frames, count):
+    """Frames forwards and backwards in turn, so that no cut interrupts the face: `count` of them."""
+    order = np.abs((np.arange(count) + len(frames) - 1) % (2 * len(frames) - 2) - (len(frames) - 1))
+    return [frames[i] for i in order]
+
+
+def make_cycle(source, path, seconds=CYCLE_S, size=SIZE):
+    """Write `seconds` of a source video, played forwards and backwards, at `size` and `FPS`."""
+    with av.open(str(source)) as container:
+        frames = []
+        for frame in container.decode(video=0):
+            frames.append(frame.reformat(*size, format="yuv420p"))
+            if len(frames) == 5 * FPS:
+                break
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=FPS, options={"crf": "20", "preset": "veryfast", "bf": "0"})
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for i, frame in enumerate(ping_pong(frames, round(seconds * FPS))):
+            frame.pts, frame.time_base = i, Fraction(1, FPS)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+
+
+def repeat_video(cycle, path, times):
+    """Write a video that shows another one `times` times, without encoding it again."""
+    with av.open(str(path), "w") as out:
+        stream = None
+        for n in range(times):
+            with av.open(str(cycle)) as container:
+                source = container.streams.video[0]
+                if stream is None:
+                    stream = out.add_stream_from_template(source)
+                length = source.duration
+                for packet in container.demux(source):
+                    if packet.dts is None:
+                        continue
+                    packet.pts += n * length
+                    packet.dts += n * length
+                    packet.stream = stream
+                    out.mux(packet)
+
+
+def resident_mb(pid):
+    """Resident memory of a process now, MB; None when it has ended. Linux only."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def watch(command, interval_s=0.1):
+    """Run a command and read its memory all the while.
+
+    Returns times (N,) in seconds since the start, resident MB (N,), and what it printed. Raises
+    SystemExit if it fails.
+    """
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    start = time.perf_counter()
+    times, memory = [], []
+    while process.poll() is None:
+        now = resident_mb(process.pid)
+        # A process that has ended but is not yet waited for has no memory.
+        if now:
+            times.append(time.perf_counter() - start)
+            memory.append(now)
+        time.sleep(interval_s)
+    printed = process.communicate()[0]
+    if process.returncode:
+        raise SystemExit(f"tracking failed with status {process.returncode}")
+    return np.array(times), np.array(memory), printed
+
+
+def growth_after(times, memory, share):
+    """How far memory rises, MB, above its highest in the first `share` of the time."""
+    first = times <= share * times[-1]
+    return float(max(memory[~first].max(initial=-np.inf) - memory[first].max(), 0.0))
+
+
+def section(times, memory, minutes, frames, growth):
+    """The `Section` "memory"."""
+    from steadyface.evaluate.report import Section, Table, Target
+
+    marks = np.linspace(0.1, 1, 10)
+    rows = tuple(
+        (
+            f"{m * minutes:g}",
+            float(np.interp(m * times[-1], times, memory)),
+            float(memory[times <= m * times[-1]].max()),
+        )
+        for m in marks
+    )
+    return Section(
+        name="memory",
+        title=f"Memory over {minutes:g} minutes of 720p video",
+        command="python benchmarks/memory.py",
+        targets=(Target("growth of memory after the first minute", growth, "<", 50.0, "MB"),),
+        tables=(
+            Table(
+                "Resident memory while tracking, live quality.", ("minute", "MB", "highest so far, MB"), rows
+            ),
+        ),
+        notes=(
+            f"{frames} frames tracked of {round(minutes * 60 * FPS)} in {times[-1]:.0f} s "
+            f"({frames / times[-1]:.0f} frames a second, decoding included).",
+        ),
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--source", type=Path, default=Path("../shared/data/videos/s32.mp4"))
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    args = parser.parse_args()
+    if not args.source.is_file():
+        parser.error(f"no video {args.source}: name a clip of a face with --source")
+    from steadyface.evaluate.report import save
+
+    with tempfile.TemporaryDirectory() as folder:
+        cycle, video = Path(folder) / "cycle.mp4", Path(folder) / "long.mp4"
+        make_cycle(args.source, cycle)
+        repeat_video(cycle, video, max(1, round(args.minutes * 60 / CYCLE_S)))
+        times, memory, printed = watch([sys.executable, "-c", TRACK, str(video)])
+    growth = growth_after(times, memory, 1 / args.minutes)
+    print(save(section(times, memory, args.minutes, int(printed.split()[-1]), growth), args.out))
+
+
+if __name__ == "__main__":
+    main()

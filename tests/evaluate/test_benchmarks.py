@@ -1,0 +1,179 @@
+"""The parts of the benchmark programs that can be checked without networks, MediaPipe or a long run."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from steadyface.evaluate import report
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def program(name):
+    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+memory = program("memory")
+versus = program("versus_mediapipe")
+startup = program("startup")
+installed_size = program("installed_size")
+
+
+def values(section):
+    return {t.what: t.value for t in section.targets}
+
+
+def write_clip(path, count, size=(64, 48)):
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream("libx264", rate=memory.FPS)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for i in range(count):
+            image = np.full((size[1], size[0], 3), 8 * i, np.uint8)
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        out.mux(stream.encode(None))
+
+
+def test_ping_pong_turns_without_showing_a_frame_twice_in_a_row():
+    assert memory.ping_pong([0, 1, 2, 3], 10) == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3]
+
+
+def test_a_long_video_is_its_cycle_repeated(tmp_path):
+    source, cycle, long = (tmp_path / f"{n}.mp4" for n in ("source", "cycle", "long"))
+    write_clip(source, 12)
+    memory.make_cycle(source, cycle, seconds=1, size=(96, 64))
+    memory.repeat_video(cycle, long, 3)
+    with av.open(str(long)) as container:
+        frames = list(container.decode(video=0))
+    assert (frames[0].width, frames[0].height) == (96, 64)
+    assert len(frames) == 3 * memory.FPS
+    times = np.array([f.time for f in frames])
+    np.testing.assert_allclose(np.diff(times), 1 / memory.FPS, atol=1e-4)
+    grey = np.array([f.to_ndarray(format="gray").mean() for f in frames])
+    np.testing.assert_allclose(grey[: memory.FPS], grey[memory.FPS : 2 * memory.FPS], atol=1)
+    assert np.ptp(grey) > 50
+
+
+def test_growth_counts_only_what_rises_above_the_first_share():
+    times = np.linspace(0, 10, 11)
+    flat = np.full(11, 200.0)
+    assert memory.growth_after(times, flat, 0.1) == 0
+    early = flat + 100 * (times < 1)
+    assert memory.growth_after(times, early, 0.1) == 0
+    assert memory.growth_after(times, flat + 7 * times, 0.1) == pytest.approx(63)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from /proc")
+def test_watching_a_process_sees_what_it_holds():
+    code = "import time; time.sleep(0.4); hold = bytearray(b'x' * 80_000_000); time.sleep(0.4); print(7)"
+    times, resident, printed = memory.watch([sys.executable, "-c", code], interval_s=0.02)
+    assert printed.strip() == "7"
+    assert resident.max() - resident[times < 0.3].max() > 70
+    with pytest.raises(SystemExit, match="status 3"):
+        memory.watch([sys.executable, "-c", "raise SystemExit(3)"])
+
+
+def test_memory_section_reports_the_growth():
+    times = np.linspace(0, 100, 201)
+    section = memory.section(times, 200 + 0.1 * times, 10, 17000, 9.0)
+    assert values(section) == {"growth of memory after the first minute": 9.0}
+    assert section.tables[0].rows[-1][1:] == pytest.approx((210, 210))
+
+
+def test_warm_up_frames_are_not_timed():
+    seen = []
+    spent, found = versus.time_frames(range(versus.WARM_UP + 5), lambda f, i: seen.append(f) or f % 2)
+    assert len(seen) == versus.WARM_UP + 5
+    assert len(spent) == 5
+    assert found == 2
+
+
+def test_the_cost_ratio_is_of_medians_over_all_frames():
+    times = {
+        "steadyface": {"a": [[1.0, 1.0, 50.0]] * 2, "b": [[1.0]] * 2},
+        "mediapipe": {"a": [[2.0] * 3] * 2, "b": [[2.5]] * 2},
+        "mediapipe refined": {"a": [[4.0] * 3] * 2, "b": [[4.0]] * 2},
+    }
+    section = versus.section(times, dict.fromkeys(times, 0), {"a": "64x48", "b": "64x48"}, 2)
+    assert list(values(section).values()) == pytest.approx([0.5, 0.25])
+    assert section.tables[0].rows[1] == ("b", "64x48", 1.0, 2.5, 4.0, 0.4, 0.25)
+
+
+def test_a_worker_answers_requests_and_explains_its_end(tmp_path, monkeypatch):
+    package = tmp_path / "mediapipe.py"
+    package.write_text(
+        "import types\n"
+        "class FaceMesh:\n"
+        "    def __init__(self, **options): self.refine = options['refine_landmarks']\n"
+        "    def process(self, image):\n"
+        "        print('chatter on the standard output')\n"
+        "        return types.SimpleNamespace(multi_face_landmarks=[1] if self.refine else None)\n"
+        "    def close(self): pass\n"
+        "solutions = types.SimpleNamespace(face_mesh=types.SimpleNamespace(FaceMesh=FaceMesh))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    frames = tmp_path / "frames.npy"
+    np.save(frames, np.zeros((versus.WARM_UP + 4, 8, 8, 3), np.uint8))
+    worker = versus.Worker(sys.executable, 0)
+    try:
+        assert worker("mediapipe refined", frames)["found"] == 4
+        answer = worker("mediapipe", frames)
+        assert answer["found"] == 0
+        assert len(answer["spent"]) == 4
+        package.unlink()
+        with pytest.raises(SystemExit, match="stopped: FileNotFoundError"):
+            worker("mediapipe", tmp_path / "missing.npy")
+    finally:
+        worker.close()
+
+
+def test_start_up_names_the_forbidden_packages():
+    measured = {
+        "import_s": 0.2,
+        "help_s": 0.4,
+        "bare_s": 0.02,
+        "import_heavy": [],
+        "help_heavy": ["onnxruntime"],
+    }
+    assert values(startup.section(measured))["forbidden packages loaded (torch, anny, numba, ...)"] == 0
+    measured["help_heavy"] = ["numba"]
+    assert not all(t.met for t in startup.section(measured).targets)
+
+
+def test_import_of_the_package_is_timed_and_stays_light():
+    answer, spent = startup.run(startup.IMPORT)
+    assert 0 < answer["spent"] < spent
+    assert "steadyface" in answer["modules"]
+    assert not {"torch", "anny", "numba", "scipy"} & set(answer["modules"])
+    with pytest.raises(SystemExit, match="ZeroDivisionError"):
+        startup.run("1 / 0")
+
+
+def test_sizes_are_summed_by_part_without_pip(tmp_path):
+    for name, count in (("numpy/core/a.so", 3000), ("numpy/b.py", 500), ("pip/x.py", 9999), ("one.py", 100)):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x" * count)
+    (tmp_path / "pip-24.dist-info").mkdir()
+    (tmp_path / "pip-24.dist-info" / "RECORD").write_bytes(b"x" * 50)
+    found = installed_size.sizes(tmp_path)
+    assert found == {"numpy": 3500, "one.py": 100}
+    section = installed_size.section({"numpy": 80_000_000, "av": 1_500_000, "tiny": 1000})
+    assert section.targets[0].value == pytest.approx(81.501)
+    assert [row[0] for row in section.tables[0].rows] == ["numpy", "av", "everything else", "all"]
+
+
+def test_every_section_can_be_saved_and_shown(tmp_path):
+    times = np.linspace(0, 100, 201)
+    report.save(memory.section(times, 200 + times, 10, 17000, 9.0), tmp_path)
+    text = report.save(installed_size.section({"numpy": 80_000_000}), tmp_path).read_text()
+    assert text.index("## Memory over 10 minutes") < text.index("## Installed size")
