@@ -102,20 +102,26 @@ class Track:
         """All vertices in the camera frame: (T, V, 3) mm. frames: index of the frames wanted."""
         return self.camera_points(self.model.shape, frames)
 
-    def landmarks(self, name="ibug68", frames=slice(None)):
-        """Landmarks in the image: (T, L, 3), x and y in px, depth from the head's origin in px (scale * z).
-
-        name: "ibug68" or "mediapipe478". Raises InputError with the known names.
-        """
-        points = self.camera_points(self.model.landmarks(name), frames)
+    def image_points(self, shape, frames=slice(None)):
+        """Points of a `LinearShape` in the image: (T, P, 3), x, y and depth from the head's origin in px."""
+        points = self.camera_points(shape, frames)
         scale = np.asarray(self.scale)[frames]
         depth = scale[..., None] * (points[..., 2] - self.translation[frames][..., None, 2])
         camera = WeakPerspective(scale, np.broadcast_to(self.center, (*np.shape(scale), 2)))
         return np.concatenate([camera.project(points), depth[..., None]], -1)
 
+    def landmarks(self, name="ibug68", frames=slice(None)):
+        """Landmarks in the image: (T, L, 3), x and y in px, depth from the head's origin in px (scale * z).
+
+        name: "ibug68" or "mediapipe478". Raises InputError with the known names.
+        """
+        return self.image_points(self.model.landmarks(name), frames)
+
     def save(self, path):
         """Write the track to an npz file, whole or not at all. Raises OutputError if it cannot be written."""
-        arrays: dict[str, Any] = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "model"}
+        arrays: dict[str, Any] = {
+            f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "model"
+        }
         arrays |= {
             "format": np.array(FORMAT),
             "version": np.array(VERSION),

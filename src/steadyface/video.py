@@ -94,7 +94,7 @@ class VideoReader:
             self.path,
             (width, height),
             float(rate),
-            self._stream.frames or None,
+            self._promised or None,
             self._stream.codec_context.name,
         )
 
@@ -144,8 +144,12 @@ class VideoReader:
             self._note_shortfall()
         return frame
 
+    @property
+    def _promised(self):
+        return self._stream.frames
+
     def _note_shortfall(self):
-        promised = self._stream.frames
+        promised = self._promised
         # Edit lists and dropped B-frames make honest containers promise a frame or two too many.
         if promised and self.frame_count < promised - max(2, promised // 100):
             self.shortfall = (
