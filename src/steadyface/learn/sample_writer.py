@@ -1,0 +1,99 @@
+"""Writes made samples in the layout of the portrait cache, filled by several processes."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from ..face_model.morphable import MorphableModel
+from .portraits import CACHE_SIZE, OUTER_EYE_CORNERS, openings
+
+PORTRAIT, PROFILED, SYNTHETIC = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of one sample in units of the standard crop; fields as in `build_portrait_cache`."""
+
+    rotation: np.ndarray
+    scale: float
+    translation: np.ndarray
+    identity: np.ndarray
+    expression: np.ndarray
+    name: str
+    skin_ita: float
+
+
+def landmarks_and_openings(model: MorphableModel, labels: Labels):
+    """MediaPipe points (478, 2) in crop units, eye openings (2,) and mouth opening, over inter-ocular."""
+    points = model.landmarks("mediapipe478")(labels.identity, labels.expression)
+    projected = labels.scale * (points @ labels.rotation.T)[:, :2] + labels.translation
+    unit = np.linalg.norm(points[OUTER_EYE_CORNERS[0]] - points[OUTER_EYE_CORNERS[1]])
+    # In space, and not in the picture: how open an eye is does not change as the head turns.
+    eyes, mouth = openings(points, unit)
+    return projected, eyes, mouth
+
+
+def write_samples(folder, count, make, model, source, processes=2):
+    """Make and write a set of samples.
+
+    make: function of an index that returns an (n, n, 3) uint8 picture and `Labels`; source: PROFILED or
+    SYNTHETIC. The folder appears when all is done. Raises RuntimeError if a process fails.
+    """
+    folder = Path(folder)
+    work = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    shape = (count, CACHE_SIZE, CACHE_SIZE, 3)
+    np.lib.format.open_memmap(work / "images.npy", "w+", np.uint8, shape).flush()
+    # Forked, so that the sources are shared and not copied.
+    context = get_context("fork")
+    workers = [
+        context.Process(target=_work, args=(work, count, make, model, source, k, processes))
+        for k in range(processes)
+    ]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join()
+    if any(w.exitcode for w in workers):
+        raise RuntimeError(f"making {folder} failed: see the message above")
+    parts = []
+    for k in range(processes):
+        with np.load(work / f"labels{k}.npz") as z:
+            parts.append({key: z[key] for key in z.files})
+        os.remove(work / f"labels{k}.npz")
+    order = np.argsort(np.concatenate([np.arange(k, count, processes) for k in range(processes)]))
+    merged = {key: np.concatenate([p[key] for p in parts])[order] for key in parts[0]}
+    np.savez(work / "labels.npz", **merged)
+    shutil.rmtree(folder, ignore_errors=True)
+    work.rename(folder)
+
+
+def _work(work, count, make, model, source, first, step):
+    images = np.load(work / "images.npy", mmap_mode="r+")
+    rows = []
+    for i in range(first, count, step):
+        images[i], labels = make(i)
+        landmarks, eyes, mouth = landmarks_and_openings(model, labels)
+        rows.append(
+            {
+                "rotation": np.asarray(labels.rotation, np.float32),
+                "scale": np.float32(labels.scale),
+                "translation": np.asarray(labels.translation, np.float32),
+                "identity": np.asarray(labels.identity, np.float32),
+                "expression": np.asarray(labels.expression, np.float32),
+                "landmarks478": landmarks.astype(np.float32),
+                "weight478": np.float32(1),
+                "source": np.uint8(source),
+                "name": labels.name,
+                "skin_ita": np.float32(labels.skin_ita),
+                "eye_open": eyes.astype(np.float32),
+                "mouth_open": np.float32(mouth),
+            }
+        )
+    images.flush()
+    np.savez(work / f"labels{first}.npz", **{key: np.stack([r[key] for r in rows]) for key in rows[0]})
