@@ -118,7 +118,7 @@ def test_skin_tone_orders_light_before_dark_and_admits_having_no_pixels():
 
 def test_weights_favour_lids_and_lips_and_fade_the_far_contour():
     w = p.landmark_weights(np.radians([0.0, 45, -45]))
-    assert (w[:, [159, 145, 13, 14]] == 3).all()
+    assert w[:, [159, 145]].min() > w[:, [13, 14]].min() > w[:, 4].max()
     assert w[0, 454] == w[0, 234]
     # Turned to the subject's left, the left contour is the far one.
     assert w[1, 454] < w[1, 234] == w[0, 234]

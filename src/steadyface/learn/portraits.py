@@ -98,7 +98,9 @@ def landmark_weights(yaw):
     """
     yaw = np.asarray(yaw, float)
     w = np.ones((*yaw.shape, 478))
-    w[..., [*RIGHT_EYE, *LEFT_EYE, *OUTER_LIPS, *INNER_LIPS]] = 3
+    # Measured on the portraits: lids at 3 give back 0.75 of a change in eye opening, at 10 0.84.
+    w[..., [*RIGHT_EYE, *LEFT_EYE]] = 10
+    w[..., [*OUTER_LIPS, *INNER_LIPS]] = 3
     w[..., IRISES] = 2
     turned = np.clip((np.abs(yaw) - np.radians(15)) / np.radians(30), 0, 1)
     contour = 0.5 - 0.4 * turned
@@ -268,7 +270,8 @@ def build_portrait_cache(data, out, model: MorphableModel | None = None, config:
     shape = model.landmarks("mediapipe478")
     portraits = load_portraits(data)
     fit = fit_portraits(portraits.points, shape, config)
-    error = np.linalg.norm(fit.project(shape) - portraits.points, axis=-1).mean(-1) / interocular(fit, shape)
+    # The weighted residual: by the plain mean, sliding contours would cost us the turned heads.
+    error = fit.residual / interocular(fit, shape)
     held = portraits.held_out
     keep = portraits.flip_consistency <= np.quantile(portraits.flip_consistency, 1 - DROP_INCONSISTENT)
     keep &= error <= np.quantile(error, 1 - DROP_UNFITTED)
