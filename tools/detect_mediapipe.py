@@ -1,6 +1,8 @@
-"""Detect MediaPipe's 478 landmarks on a folder of images; runs in an environment with mediapipe==0.10.21.
+"""Detect MediaPipe's 478 landmarks on images; runs in an environment with mediapipe==0.10.21.
 
-    python detect_mediapipe.py IMAGES.npy OUT.npy       # (N, H, W, 3) uint8 RGB in, (N, 478, 2) pixels out, NaN where none
+python detect_mediapipe.py IMAGES.npy OUT.npy
+
+Images are (N, H, W, 3) uint8 RGB; points come out as (N, 478, 2) pixels, NaN where there is no face.
 """
 
 import sys
@@ -13,7 +15,9 @@ def main(source, target):
     images = np.load(source, mmap_mode="r")
     height, width = images.shape[1:3]
     out = np.full((len(images), 478, 2), np.nan, np.float32)
-    with mp.solutions.face_mesh.FaceMesh(static_image_mode=True, refine_landmarks=True, max_num_faces=1) as mesh:
+    with mp.solutions.face_mesh.FaceMesh(
+        static_image_mode=True, refine_landmarks=True, max_num_faces=1
+    ) as mesh:
         for i, image in enumerate(images):
             result = mesh.process(np.ascontiguousarray(image)).multi_face_landmarks
             if result:

@@ -1,11 +1,13 @@
 """Embed the MediaPipe-478 and iBUG-68 landmarks in the head that build_face_model.py made.
 
-    python tools/embed_landmarks.py head.npz --mediapipe-python ENV/bin/python --out src/steadyface/assets/face_model.npz
+    python tools/embed_landmarks.py head.npz --mediapipe-python ENV/bin/python \\
+        --portraits DATA/portraits/landmarks478.npz --out src/steadyface/assets/face_model.npz
 
 Renders random heads, lets MediaPipe find its landmarks on them (mediapipe==0.10.21 pins numpy<2, so it
 runs in an environment of its own), casts the points back to the surface, and takes robust, symmetrised
-means, which are then corrected by the mean residual of fitted portraits. iBUG 17-67 follow from the known MediaPipe correspondences; the jaw line 0-16 is placed evenly
-along MediaPipe's face oval between the ears. Regions of the face follow from the landmarks.
+means, which are then corrected by the mean residual of fitted portraits. iBUG 17-67 follow from the
+known MediaPipe correspondences; the jaw line 0-16 is placed evenly along MediaPipe's face oval between
+the ears. Regions of the face follow from the landmarks.
 """
 
 import argparse
@@ -24,12 +26,13 @@ from steadyface.rotation import matrix_from_axis_angle, matrix_from_euler
 
 SIZE = 320
 IBUG_INNER = (
-    "70 63 105 66 107 336 296 334 293 300 168 197 5 4 75 97 2 326 305 33 160 158 133 153 144 362 385 387 263 373 380 "
+    "70 63 105 66 107 336 296 334 293 300 168 197 5 4 75 97 2 326 305 "
+    "33 160 158 133 153 144 362 385 387 263 373 380 "
     "61 39 37 0 267 269 291 405 314 17 84 181 78 82 13 312 308 317 14 87"
 )
 OVAL = (
-    "10 338 297 332 284 251 389 356 454 323 361 288 397 365 379 378 400 377 152 148 176 149 150 136 172 58 132 93 "
-    "234 127 162 21 54 103 67 109"
+    "10 338 297 332 284 251 389 356 454 323 361 288 397 365 379 378 400 377 "
+    "152 148 176 149 150 136 172 58 132 93 234 127 162 21 54 103 67 109"
 )
 EYE_RIGHT = "33 246 161 160 159 158 157 173 133 155 154 153 145 144 163 7"
 EYE_LEFT = "263 466 388 387 386 385 384 398 362 382 381 380 374 373 390 249"
@@ -160,7 +163,7 @@ def geometric_median(samples, iterations=50):
 
 
 def iris_points(model):
-    """(10, 3): centre and ring of the subject's right iris (468-472), then the left's (473-477), on the eyeballs."""
+    """(10, 3) mm: centre and ring of the subject's right iris (468-472), then the left's (473-477)."""
     rows = []
     for side in ("right", "left"):
         ball = model.shape.mean[model.region(f"eyeball_{side}")]
@@ -168,7 +171,7 @@ def iris_points(model):
         x, y = front[0], (ball[:, 1].min() + ball[:, 1].max()) / 2
         # Ring order as MediaPipe's in both eyes: image right, top, image left, bottom.
         ring = np.array([[1, 0], [0, -1], [-1, 0], [0, 1]]) * IRIS_RADIUS_MM
-        rows.append(np.array([[x, y], *(ring + [x, y])]))
+        rows.append(np.concatenate([[[x, y]], ring + np.array([x, y])]))
     xy = np.concatenate(rows)
     return np.concatenate([xy, np.full((10, 1), model.shape.mean[:, 2].min())], 1)
 
@@ -186,7 +189,9 @@ def embed_iris(model):
         safe = np.where(np.abs(det)[:, None, None] < 1e-9, np.eye(2), edge)
         bc = np.linalg.solve(safe, (p[:2] - tri[:, 0, :2])[..., None])[..., 0]
         w = np.concatenate([1 - bc.sum(-1, keepdims=True), bc], -1)
-        z = np.where((w.min(-1) > -1e-6) & (np.abs(det) >= 1e-9), np.einsum("fc,fc->f", w, tri[..., 2]), np.inf)
+        z = np.where(
+            (w.min(-1) > -1e-6) & (np.abs(det) >= 1e-9), np.einsum("fc,fc->f", w, tri[..., 2]), np.inf
+        )
         best = int(np.argmin(z))
         assert np.isfinite(z[best]), "an iris point misses the eyeball"
         triangle.append(index[best])
@@ -209,14 +214,17 @@ def refine_on_portraits(model, embedding, data, candidates, count=700):
     fit = fit_image(points, shape)
     rows = matrix_from_axis_angle(fit.rotation)[:, :2]
     residual = (points - fit.project(shape)) / fit.scale[:, None, None]
-    # Least squares over the views for each point's offset in the model frame; depth is seen only in turned heads.
+    # Least squares for each point's offset in the model frame; depth is seen only in turned heads.
     normal = np.einsum("nki,nkj->ij", rows, rows) + 20 * np.eye(3)
     offset = np.linalg.solve(normal, np.einsum("nki,nlk->li", rows, residual).T).T
     offset = (offset + offset[flip] * [-1, 1, 1]) / 2
     size = np.linalg.norm(points[:, 33] - points[:, 263], axis=-1)[:, None]
     before = np.linalg.norm(points - fit.project(shape), axis=-1) / size
-    print(f"portraits: residual {100 * before.mean():.2f} % of inter-ocular; points move by {np.linalg.norm(offset[:468], axis=-1).mean():.2f} mm")
-    skin, _ = closest_on_surface(shape.mean[:468] + offset[:468], model.shape.mean, model.triangles[candidates])
+    moved = np.linalg.norm(offset[:468], axis=-1).mean()
+    print(f"portraits: residual {100 * before.mean():.2f} % of inter-ocular; points move by {moved:.2f} mm")
+    skin, _ = closest_on_surface(
+        shape.mean[:468] + offset[:468], model.shape.mean, model.triangles[candidates]
+    )
     refined = Embedding(
         np.concatenate([candidates[skin.triangle], embedding.triangle[468:]]).astype(np.int32),
         np.concatenate([skin.barycentric, embedding.barycentric[468:]]),
@@ -251,12 +259,10 @@ def regions_from_landmarks(model, mp_points):
     }
     distance = {k: cKDTree(mp_points[i]).query(mean)[0] / reach for k, (i, reach) in near.items()}
     first = np.argmin(np.stack(list(distance.values())), 0)
-    regions = {
-        k: skin & outer & (d < 1) & (first == n) for n, (k, d) in enumerate(distance.items())
-    }
+    regions = {k: skin & outer & (d < 1) & (first == n) for n, (k, d) in enumerate(distance.items())}
     from matplotlib.path import Path as Polygon
 
-    # The face is what lies in front of the oval, seen from the front with the cheeks unrolled about the head's axis.
+    # The face is what lies inside the oval, with the cheeks unrolled about the head's axis.
     def unroll(p):
         angle = np.arctan2(p[..., 0], 75 - p[..., 2])
         return np.stack([angle * 90, p[..., 1]], -1)
@@ -269,10 +275,14 @@ def regions_from_landmarks(model, mp_points):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("head")
     parser.add_argument("--mediapipe-python", required=True)
-    parser.add_argument("--portraits", required=True, help="npz of MediaPipe landmarks on portraits (names, xyz, flip_index)")
+    parser.add_argument(
+        "--portraits", required=True, help="npz of MediaPipe landmarks on portraits (names, xyz, flip_index)"
+    )
     parser.add_argument("--out", required=True)
     parser.add_argument("--views", type=int, default=200)
     parser.add_argument("--sheet", help="write a contact sheet of the detections to this PNG")
@@ -295,10 +305,14 @@ def main():
         if args.sheet:
             draw_sheet(images, found, f"{args.sheet}.{int(open_mouth)}.png")
     # The inner lips coincide when the mouth is shut; everything but mouth and chin is steadier with it shut.
-    take = np.where(np.isin(np.arange(478), numbers(LIPS))[:, None], geometric_median(samples[1]), geometric_median(samples[0]))
+    take = np.where(
+        np.isin(np.arange(478), numbers(LIPS))[:, None],
+        geometric_median(samples[1]),
+        geometric_median(samples[0]),
+    )
     take = (take + take[flip] * [-1, 1, 1]) / 2
     spread = np.nanmedian(np.linalg.norm(samples[0] - take, axis=-1))
-    print(f"views with landmarks: {np.isfinite(samples[0]).any((1, 2)).sum()} + {np.isfinite(samples[1]).any((1, 2)).sum()}")
+    print("views with landmarks:", [int(np.isfinite(rows).any((1, 2)).sum()) for rows in samples])
     print(f"points cast back agree to {spread:.2f} mm (median)")
 
     outer_triangles = seen > 0
@@ -307,14 +321,16 @@ def main():
     skin = model.region("skin")[model.triangles].all(-1)
     candidates = np.nonzero(skin & outer_triangles)[0]
     surface, distance = closest_on_surface(take[:468], model.shape.mean, model.triangles[candidates])
-    print(f"distance of the means to the surface: median {np.median(distance):.2f}, worst {distance.max():.2f} mm")
+    print(f"means lie {np.median(distance):.2f} mm (median), {distance.max():.2f} mm (worst) off the surface")
     iris = embed_iris(model)
     mediapipe = Embedding(
         np.concatenate([candidates[surface.triangle], iris.triangle]).astype(np.int32),
         np.concatenate([surface.barycentric, iris.barycentric]),
     )
     mediapipe = refine_on_portraits(model, mediapipe, data, candidates)
-    mp_points = np.einsum("lc,lcd->ld", mediapipe.barycentric, model.shape.mean[model.triangles[mediapipe.triangle]])
+    mp_points = np.einsum(
+        "lc,lcd->ld", mediapipe.barycentric, model.shape.mean[model.triangles[mediapipe.triangle]]
+    )
     jaw, _ = closest_on_surface(jaw_line(mp_points), model.shape.mean, model.triangles[candidates])
     inner = numbers(IBUG_INNER)
     ibug = Embedding(
