@@ -1,11 +1,10 @@
-from types import SimpleNamespace
-
 import cv2
 import numpy as np
 import pytest
 
 from steadyface.align.alignment import Alignment
 from steadyface.align.crop import ANCHOR_MM, SIDE_MM, Crop
+from steadyface.detect.detector import Detection
 from steadyface.errors import InputError
 from steadyface.evaluate import portraits
 from steadyface.rotation import axis_angle_from_matrix, matrix_from_euler
@@ -140,8 +139,8 @@ def test_from_the_detector_the_network_runs_twice_and_misses_are_counted(tiny_mo
     def detector(image):
         if image[0, 0, 0] == 1:
             return []
-        wrong = SimpleNamespace(center=np.zeros(2), size=10.0, roll=0.0, score=0.2)
-        return [wrong, SimpleNamespace(center=truth.center + 5, size=80.0, roll=0.0, score=0.9)]
+        wrong = Detection(np.zeros(2), 10.0, 0.2, 0.0)
+        return [wrong, Detection(truth.center + 5, 80.0, 0.9, 0.0)]
 
     def network(image, crops):
         i = int(image[0, 0, 0])

@@ -141,7 +141,8 @@ def _track(path, **options):
     from ..pipeline import track
 
     try:
-        return track(path, quality="live", **options)
+        # A clip that ends early is known: the frames that MediaPipe saw are those that decode.
+        return track(path, quality="live", note=lambda _: None, **options)
     except NoFaceError:
         return []
 

@@ -134,7 +134,7 @@ def detector_errors(data, detector, regressor, model):
         if not detections:
             continue
         best = max(detections, key=lambda d: d.score)
-        first = regressor(image, [Crop(best.center, best.size, best.roll)])[0]
+        first = regressor(image, [best.crop])[0]
         crop = Crop.from_pose(matrix_from_axis_angle(first.rotation), first.scale, first.translation)
         pred = regressor(image, [crop])[0].project(shape)[:, :2]
         truth = Crop(np.array([x, y]), side, roll).to_image(data.landmarks478[i])
