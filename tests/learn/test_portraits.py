@@ -15,7 +15,10 @@ FLESH = (200, 140, 110)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory, tiny_model):
-    """A data folder of 30 pictures of the tiny model: flesh everywhere, a white dot at every tenth point."""
+    """A data folder of 30 pictures of the tiny model: flesh everywhere, a white dot at every tenth point.
+
+    The odd ones are in colour, with a mouth of another hue; the even ones are toned in one hue.
+    """
     folder = tmp_path_factory.mktemp("data") / "portraits"
     (folder / "images").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -27,13 +30,14 @@ def data(tmp_path_factory, tiny_model):
     xyz = np.concatenate([xy + 0.5, np.zeros((n, 478, 1))], -1)
     for name, points in zip(names, xy, strict=True):
         image = np.full((200, 200, 3), FLESH, np.uint8)
+        if int(name[1:4]) % 2:
+            cv2.circle(image, (100, 105), 16, (190, 135, 160), -1)
         for x, y in points[::10]:
             cv2.circle(image, (round(x * 16), round(y * 16)), 24, (255, 255, 255), -1, cv2.LINE_AA, 4)
         assert cv2.imwrite(str(folder / "images" / name), image[..., ::-1])
     flip = np.linspace(0.01, 0.04, n).astype(np.float32)
-    saturation = np.where(np.arange(n) % 2, 60, 0).astype(np.float32)
     xyz = np.round(xyz * 32).astype(np.int16)
-    np.savez(folder / "landmarks478.npz", names=names, xyz=xyz, flip_consistency=flip, saturation=saturation)
+    np.savez(folder / "landmarks478.npz", names=names, xyz=xyz, flip_consistency=flip)
     return folder.parent
 
 
@@ -53,7 +57,6 @@ def test_landmarks_count_from_pixel_centres(data):
     loaded = p.load_portraits(data)
     with np.load(data / "portraits" / "landmarks478.npz") as z:
         np.testing.assert_allclose(loaded.points + 0.5, z["xyz"][..., :2] / 32)
-    assert loaded.colour.sum() == 15
 
 
 def test_no_held_out_name_is_trained_on(cache):
@@ -114,6 +117,17 @@ def test_skin_tone_orders_light_before_dark_and_admits_having_no_pixels():
     ]
     assert tones[0] > 41 > tones[1] > 0 > tones[2]
     assert np.isnan(p.skin_tone(np.zeros((100, 100, 3), np.uint8), points + 500, 0.0))
+    assert np.isnan(p.skin_tone(np.full((100, 100, 3), (110, 140, 200), np.uint8), points, 0.0))
+
+
+def test_toned_grey_has_no_spread_of_colour():
+    rng = np.random.default_rng(0)
+    points = rng.uniform(20, 80, (478, 2))
+    grey = cv2.resize(rng.integers(0, 256, (10, 10), np.uint8), (100, 100))[..., None]
+    toned = (grey * np.array([1.0, 0.8, 0.6])).astype(np.uint8)
+    hues = cv2.resize(rng.integers(0, 256, (10, 10, 3), np.uint8), (100, 100))
+    assert p.colour_spread(toned, points) < p.COLOUR_SPREAD < p.colour_spread(hues, points)
+    assert p.colour_spread(hues, points + 500) == 0
 
 
 def test_weights_favour_lids_and_lips_and_fade_the_far_contour():

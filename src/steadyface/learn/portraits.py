@@ -39,8 +39,9 @@ SKIN = {
 
 #: Side of the cached pictures, pixels, and how much more than the standard crop they show.
 CACHE_SIZE, CACHE_MARGIN = 160, 4 / 3
-#: Mean saturation (0 to 255) from which a portrait counts as a colour picture, not a toned grey one.
-COLOUR_SATURATION = 25
+#: Chroma of a face that its lightness does not explain (Lab units) from which a picture counts as colour.
+#: Toned grey pictures lie below 2, colour photographs above 2.5.
+COLOUR_SPREAD = 2.3
 #: Share of the training portraits left out for the least consistent landmarks, and for the worst fits.
 DROP_INCONSISTENT, DROP_UNFITTED = 0.03, 0.02
 
@@ -50,20 +51,19 @@ PORTRAIT_FIT = FitConfig()
 @dataclass(frozen=True)
 class Portraits:
     """Portraits with landmarks: files (N,) paths, names (N,), points (N, 478, 2) px with pixel centres at
-    whole numbers, flip_consistency (N,) in inter-ocular distances (0: unknown), colour (N,) bool."""
+    whole numbers, flip_consistency (N,) in inter-ocular distances (0: unknown)."""
 
     files: np.ndarray
     names: np.ndarray
     points: np.ndarray
     flip_consistency: np.ndarray
-    colour: np.ndarray
 
     @property
     def held_out(self):
         return np.array([is_held_out(n) for n in self.names], bool)
 
     def __getitem__(self, index):
-        fields = (self.files, self.names, self.points, self.flip_consistency, self.colour)
+        fields = (self.files, self.names, self.points, self.flip_consistency)
         return Portraits(*(a[index] for a in fields))
 
 
@@ -81,9 +81,8 @@ def load_portraits(data):
             # MediaPipe's x W, y H count from the picture's edge; half a pixel less counts from pixel centres.
             points = z["xyz"][..., :2].astype(float) / 32 - 0.5
             flip = z["flip_consistency"].astype(float) if "flip_consistency" in z else np.zeros(len(names))
-            colour = z["saturation"] >= COLOUR_SATURATION if "saturation" in z else np.ones(len(names), bool)
         files = np.array([str(folder / "images" / n) for n in names])
-        parts.append((files, names, points, flip, colour))
+        parts.append((files, names, points, flip))
     if not parts:
         raise InputError(f"no portraits under {data}: give the folder that holds portraits/landmarks478.npz")
     return Portraits(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -139,11 +138,30 @@ def openings(points, unit):
     return np.stack([distance(RIGHT_LIDS), distance(LEFT_LIDS)], -1), distance(LIPS_MIDDLE)
 
 
+def colour_spread(image, points):
+    """How much the chroma of a face varies apart from its lightness: near 0 in grey and in toned pictures.
+
+    image: (H, W, 3) uint8 RGB; points: (478, 2) px. Returns the root mean square distance, in Lab units, of
+    (a*, b*) to their best cubic in L*; 0 if the face is outside the picture.
+    """
+    mask = np.zeros(image.shape[:2], np.uint8)
+    cv2.fillConvexPoly(mask, cv2.convexHull(np.round(points).astype(np.int32)), 1)
+    # Compression leaves blocks of stray chroma in grey pictures: look at patches, not at pixels.
+    pixels = cv2.GaussianBlur(image, (0, 0), image.shape[0] / 150)[mask > 0][::7]
+    if not len(pixels):
+        return 0.0
+    lab = cv2.cvtColor(pixels[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
+    powers = np.vander(lab[:, 0] / 50 - 1, 4)
+    cubic = np.linalg.lstsq(powers, lab[:, 1:], rcond=None)[0]
+    return float(np.sqrt(((lab[:, 1:] - powers @ cubic) ** 2).sum(-1).mean()))
+
+
 def skin_tone(image, points, yaw):
     """Individual typology angle of the cheeks and the forehead, degrees: above 55 very light, below -30 dark.
 
     image: (H, W, 3) uint8 RGB; points: (478, 2) px; yaw: radians, the cheek turned away is left out from 25
-    degrees on. Returns NaN if no skin is inside the picture. (Chardon et al. 1991:
+    degrees on. Returns NaN if no skin is inside the picture, or what is there is not reddish and yellowish
+    as all skin under white light. (Chardon et al. 1991:
     ITA = atan((L* - 50) / b*).)
     """
     mask = np.zeros(image.shape[:2], np.uint8)
@@ -155,7 +173,9 @@ def skin_tone(image, points, yaw):
     if not len(pixels):
         return np.nan
     lab = cv2.cvtColor(pixels[None].astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
-    lightness, _, b = np.median(lab, 0)
+    lightness, a, b = np.median(lab, 0)
+    if min(a, b) < 2:
+        return np.nan
     return float(np.degrees(np.arctan2(lightness - 50, b)))
 
 
@@ -222,7 +242,7 @@ def _write_cache(portraits: Portraits, fit: ImageFit, shape: LinearShape, folder
         translation[i] = crop.from_image(center[i])
         landmarks[i] = crop.from_image(portraits.points[i])
         crops[i] = [*crop.center, crop.side, crop.roll]
-        if portraits.colour[i]:
+        if colour_spread(image, portraits.points[i]) >= COLOUR_SPREAD:
             tone[i] = skin_tone(image, portraits.points[i], yaw[i])
     images.flush()
     np.savez(
