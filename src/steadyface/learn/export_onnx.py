@@ -1,0 +1,149 @@
+"""The shipped form of a regressor: ONNX in real units, its card, and the way back into training."""
+
+import io
+import logging
+import os
+import platform
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import InputError, OutputError
+from .parameters import CROP_SIDE_MM
+
+#: The extra head of section 2.3 serves training only.
+_DROPPED = "landmarks_head."
+
+
+class _Inference(nn.Module):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image):
+        r = self.network(image)
+        return r.params, r.log_sigma, torch.sigmoid(r.confidence_logit)
+
+
+def export(network, path, face_model_name, tolerance=1e-3):
+    """Write a `FaceRegressor` as ONNX and check that onnxruntime agrees with torch.
+
+    Input "image" (N, 3, size, size) float32 RGB 0..255; outputs "params" (N, P) in real units, "log_sigma"
+    (N, 68) and "confidence" (N,). Weights keep their names, so that `load_weights` can read them back.
+    tolerance: largest difference allowed, relative to the outputs' deviation over random pictures. Raises
+    OutputError if it is exceeded.
+    """
+    import onnx
+    import onnxruntime
+
+    network = network.eval()
+    image = torch.rand(2, 3, network.size, network.size) * 255
+    buffer = io.BytesIO()
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # The tracing exporter keeps the parameters' names if it may not fold them.
+        torch.onnx.export(
+            _Inference(network),
+            (image,),
+            buffer,
+            input_names=["image"],
+            output_names=["params", "log_sigma", "confidence"],
+            dynamic_axes={k: {0: "N"} for k in ("image", "params", "log_sigma", "confidence")},
+            training=torch.onnx.TrainingMode.PRESERVE,
+            do_constant_folding=False,
+            opset_version=17,
+            dynamo=False,
+        )
+    quiet.setLevel(level)
+    graph = onnx.load_model_from_string(buffer.getvalue())
+    for key, value in {"face_model": face_model_name, "crop_side_mm": f"{CROP_SIDE_MM:g}"}.items():
+        graph.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(graph)
+    data = graph.SerializeToString()
+
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    outputs = session.run(None, {"image": image.numpy()})
+    with torch.no_grad():
+        expected = _Inference(network)(image)
+    scales = (network.params_std.numpy() + 1e-5, 1.0, 1.0)
+    for ours, theirs, scale in zip(outputs, expected, scales, strict=True):
+        worst = float(np.abs((ours - theirs.numpy()) / scale).max())
+        if not worst < tolerance:
+            raise OutputError(f"the exported network differs from the trained one by {worst:.2g}, more than {tolerance}")
+    path = Path(path)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(data)
+    os.replace(partial, path)
+
+
+def read_weights(path):
+    """Names and arrays of an exported regressor's weights. Raises InputError if the file is not one."""
+    import onnx
+    from onnx import numpy_helper
+
+    try:
+        graph = onnx.load(path)
+    except Exception as e:
+        raise InputError(f"{path} is not an ONNX regressor: {e}") from e
+    return {
+        t.name.removeprefix("network."): numpy_helper.to_array(t)
+        for t in graph.graph.initializer
+        if t.name.startswith("network.")
+    }
+
+
+def load_weights(network, path):
+    """Start a `FaceRegressor` from an exported ONNX.
+
+    The z-score statistics are the file's; the landmark-regression head, which is not exported, keeps its
+    start. Raises InputError if sizes or names do not fit.
+    """
+    weights = read_weights(path)
+    state = network.state_dict()
+    missing = [k for k in state if k not in weights and not k.startswith(_DROPPED) and "num_batches" not in k]
+    wrong = [k for k, v in weights.items() if k not in state or state[k].shape != v.shape]
+    if missing or wrong:
+        raise InputError(
+            f"{path} does not fit this network (width, pooling or face model differ): "
+            f"{(missing + wrong)[0]!r} is {'missing' if missing else 'of another shape'}"
+        )
+    with torch.no_grad():
+        for key, value in weights.items():
+            state[key].copy_(torch.from_numpy(value.copy()))
+
+
+def write_card(path, config, trainer, results):
+    """Write what the weights are: data, settings, time, measurements, as markdown."""
+    lines = [
+        "# Face regressor",
+        "",
+        f"MobileNet width {config.width:g} at {config.batches.image_size} px, `{config.pooling}` pooling, "
+        f"face model `{trainer.model.name}`; trained by `python -m steadyface.learn.train`.",
+        "",
+        f"- iterations: {trainer.iteration} of {config.batches.size} crops",
+        f"- time: {trainer.seconds / 60:.1f} min, {config.threads} threads, {platform.processor() or platform.machine()}",
+        "- data: " + ", ".join(f"{Path(k).name} {v:g}" for k, v in config.batches.sets.items()),
+        f"- objective: {config.objective}" + (", landmark-regression regularization" if config.lrr else ""),
+        f"- started from: {Path(config.init_from).name if config.init_from else 'random weights'}",
+        "",
+        "| held-out set | error, % inter-ocular | 95th percentile | labels' own residual | eyes | mouth |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, r in results.items():
+        lines.append(
+            f"| {name} | {r['error']:.2f} | {r['error_95']:.2f} | {r['label_residual']:.2f} | "
+            f"{r['eye_correlation']:.3f} | {r['mouth_correlation']:.3f} |"
+        )
+    lines += ["", "Settings:", "", "```"]
+    settings = asdict(config)
+    settings["batches"]["sets"] = {Path(k).name: v for k, v in config.batches.sets.items()}
+    settings["heldout"] = {k: Path(v).name for k, v in config.heldout.items()}
+    lines += [f"{k}: {v}" for k, v in settings.items() if k not in ("out", "init_from")]
+    Path(path).write_text("\n".join([*lines, "```", ""]))

@@ -1,0 +1,143 @@
+"""Labelled crops on disk, and which of them a batch is drawn from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..rotation import euler_from_matrix
+from .parameters import join, similarity_from_pose
+
+#: The cached pictures show this much more than the standard crop, so that crops can move in them.
+CACHE_MARGIN = 4 / 3
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Pictures with their labels, in units of the standard crop.
+
+    images: (N, n, n, 3) uint8, showing `CACHE_MARGIN` of the crop; params: (N, P); landmarks478:
+    (N, 478, 2), NaN where unknown; landmark_weight: (N,); attributes: name to (N,), NaN where unknown.
+    """
+
+    images: np.ndarray
+    params: np.ndarray
+    landmarks478: np.ndarray
+    landmark_weight: np.ndarray
+    attributes: dict
+
+    def __len__(self):
+        return len(self.params)
+
+
+def load_samples(folder):
+    """The samples of a cache folder (images.npy, read as needed, and labels.npz).
+
+    Raises InputError if the folder lacks either file or they disagree.
+    """
+    folder = Path(folder)
+    if not (folder / "images.npy").is_file() or not (folder / "labels.npz").is_file():
+        raise InputError(f"{folder} is no sample set: it must hold images.npy and labels.npz")
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    with np.load(folder / "labels.npz") as z:
+        a = {
+            key: z[key]
+            for key in (
+                "rotation scale translation identity expression landmarks478 weight478 eye_open mouth_open"
+            ).split()
+        }
+        tone = z["skin_ita"] if "skin_ita" in z else np.full(len(images), np.nan)
+    if len(images) != len(a["rotation"]):
+        raise InputError(f"{folder}: {len(images)} images but {len(a['rotation'])} labels")
+    params = join(similarity_from_pose(a["rotation"], a["scale"], a["translation"]), a["identity"], a["expression"])
+    return Samples(
+        images,
+        params.astype(np.float32),
+        a["landmarks478"].astype(np.float32),
+        np.nan_to_num(a["weight478"].astype(np.float32)),
+        {
+            "eye_open": a["eye_open"].mean(-1),
+            "mouth_open": a["mouth_open"],
+            "skin_ita": tone,
+            "yaw": np.abs(euler_from_matrix(a["rotation"])[:, 1]),
+        },
+    )
+
+
+def sampling_weights(samples, strength=0.5, colour_over_grey=2.0):
+    """How often each sample is drawn: (N,), sum 1.
+
+    Rare values are drawn more often: closed eyes, open mouths, dark skin, large yaw. For each attribute
+    the weight is (1 / density)^strength, clipped to [1/2, 4] times the mean; pictures with a known skin
+    tone are the coloured ones and count `colour_over_grey` times.
+    """
+    weight = np.ones(len(samples))
+    for name, value in samples.attributes.items():
+        known = np.isfinite(value)
+        if known.sum() < 20:
+            continue
+        density = _density(value[known])
+        rarity = density**-strength
+        weight[known] *= np.clip(rarity / rarity.mean(), 0.5, 4)
+        if name == "skin_ita":
+            weight[known] *= colour_over_grey
+    return weight / weight.sum()
+
+
+def _density(value, bins=12):
+    low, high = np.percentile(value, [0.5, 99.5])
+    if high <= low:
+        return np.ones(len(value))
+    # A histogram with one neighbour of smoothing: enough for weights that are clipped and rooted.
+    index = np.clip(((value - low) / (high - low) * bins).astype(int), 0, bins - 1)
+    count = np.bincount(index, minlength=bins) + 1.0
+    smooth = np.convolve(np.pad(count, 1, mode="edge"), [0.25, 0.5, 0.25], mode="valid")
+    return smooth[index] / smooth.mean()
+
+
+class SampleMix:
+    """Several sets drawn from at given shares.
+
+    sets: folder to share (relative); weights within a set by `sampling_weights`.
+    """
+
+    def __init__(self, sets, strength=0.5):
+        if not sets:
+            raise InputError("give at least one sample set to train on")
+        self.sets = [load_samples(folder) for folder in sets]
+        shares = np.array(list(sets.values()), float)
+        if (shares <= 0).any():
+            raise InputError(f"every set's share must be positive, got {dict(sets)}")
+        self.first = np.cumsum([0, *(len(s) for s in self.sets)])
+        probability = np.concatenate(
+            [share * sampling_weights(s, strength) for share, s in zip(shares / shares.sum(), self.sets, strict=True)]
+        )
+        self.cumulative = np.cumsum(probability)
+        self.params = np.concatenate([s.params for s in self.sets])
+        self.landmarks478 = np.concatenate([s.landmarks478 for s in self.sets])
+        self.landmark_weight = np.concatenate([s.landmark_weight for s in self.sets])
+
+    def draw(self, rng, count):
+        """(count,) indices."""
+        return np.searchsorted(self.cumulative, rng.random(count) * self.cumulative[-1])
+
+    def image(self, index):
+        """The (n, n, 3) uint8 picture of an index."""
+        which = np.searchsorted(self.first, index, side="right") - 1
+        return self.sets[which].images[index - self.first[which]]
+
+
+def mediapipe_flip_index(model):
+    """Which MediaPipe-478 point becomes which in a mirrored image: (478,) int, from the model's symmetry.
+
+    Raises InputError if the model's points do not pair up.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    mean = model.landmarks("mediapipe478").mean
+    distance = np.linalg.norm(mean[:, None] * (-1, 1, 1) - mean[None], axis=-1)
+    flip = linear_sum_assignment(distance**2)[1]
+    if not np.array_equal(flip[flip], np.arange(len(flip))):
+        raise InputError("the model's MediaPipe points do not pair up left to right: its embedding is not symmetric")
+    return flip
