@@ -1,0 +1,152 @@
+"""Measures the detector: ``python -m steadyface.learn.measure_detector --model runs/detector/detector.onnx``.
+
+On composites of held-out portraits against their labels, and on video clips against landmarks.
+"""
+
+import argparse
+import json
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from steadyface.detect.detector import Detector
+from steadyface.learn.detector_data import Composer, crops_from_landmarks, load_portraits, reference_shape
+
+CENTER_LIMIT = 0.15
+SIZE_LIMITS = (0.8, 1.25)
+
+
+def agrees(detection, center, side):
+    """Whether a detection is the face: centre within 0.15 side, size ratio in 0.8..1.25."""
+    near = np.hypot(*(detection.center - center)) <= CENTER_LIMIT * side
+    return bool(near and SIZE_LIMITS[0] <= detection.size / side <= SIZE_LIMITS[1])
+
+
+def match_picture(detections, faces):
+    """One picture's found faces and false alarms.
+
+    faces: (M, 6) as `Composer.draw` returns. Returns (found (M,) index of the best detection within 0.3
+    side and a factor 1.6, or -1; indices of detections that are no face at all, not even a hidden one).
+    """
+    found = np.full(len(faces), -1)
+    explained = set()
+    for k, (x, y, side, *_) in enumerate(faces):
+        for index, d in enumerate(detections):
+            if np.hypot(*(d.center - (x, y))) < 0.3 * side and 1 / 1.6 < d.size / side < 1.6:
+                found[k] = index if found[k] < 0 else found[k]
+                explained.add(index)
+    return found, [i for i in range(len(detections)) if i not in explained]
+
+
+def measure_composites(detector, portraits, count=1000, seed=1):
+    """Recall by size, false alarms and errors on fresh composites.
+
+    Returns a dict: recall and its values by side in px of the 256 px picture, precision, false alarms a
+    picture, and medians of the errors: centre and side in shares of the side, roll in degrees.
+    """
+    composer = Composer(portraits, seed=seed, backgrounds=200)
+    rng = np.random.default_rng(seed)
+    rows, alarms, total = [], 0, 0
+    for _ in range(count):
+        image, faces = composer.draw(rng, 256, 256)
+        detections = detector(image)
+        found, false = match_picture(detections, faces)
+        alarms += len(false)
+        total += len(detections)
+        for face, index in zip(faces, found, strict=True):
+            if face[5]:
+                d = detections[index] if index >= 0 else None
+                rows.append([face[2], face[3], d is not None, *(_errors(d, face) if d else (np.nan,) * 3)])
+    table = np.array(rows, float)
+    hit = table[:, 2] > 0
+    edges = (18, 26, 40, 80, 160, 256, 420)
+    sizes = {
+        f"{low}-{high}": round(float(hit[(table[:, 0] >= low) & (table[:, 0] < high)].mean()), 4)
+        for low, high in pairwise(edges)
+    }
+    error = np.nanmedian(table[:, 3:], 0)
+    return {
+        "pictures": count,
+        "faces": len(table),
+        "recall": round(float(hit.mean()), 4),
+        "recall_by_side": sizes,
+        "recall_rolled_over_30_degrees": round(float(hit[np.abs(table[:, 1]) > np.radians(30)].mean()), 4),
+        "precision": round(1 - alarms / max(total, 1), 4),
+        "false_alarms_per_picture": round(alarms / count, 4),
+        "center_error": round(float(error[0]), 4),
+        "side_error": round(float(error[1]), 4),
+        "roll_error_degrees": round(float(error[2]), 2),
+    }
+
+
+def _errors(d, face):
+    turn = np.angle(np.exp(1j * (d.roll - face[3])))
+    center = np.hypot(*(d.center - face[:2])) / face[2]
+    return center, abs(np.log(d.size / face[2])), abs(np.degrees(turn))
+
+
+def measure_clip(detector, path, landmarks, mean, limit=None):
+    """Agreement with reference landmarks on one clip.
+
+    landmarks: (T, 478, 3) px. Returns a dict: share of frames whose best detection agrees and whose any
+    does, false alarms a frame, median errors, median ms a frame.
+    """
+    centers, sides, rotations = crops_from_landmarks(landmarks.astype(np.float64), mean)
+    rolls = np.arctan2(rotations[:, 1, 0], rotations[:, 1, 1])
+    capture = cv2.VideoCapture(str(path))
+    best, alarms, errors, spent, scores = [], 0, [], [], []
+    for center, side, roll in list(zip(centers, sides, rolls, strict=True))[:limit]:
+        ok, frame = capture.read()
+        if not ok:
+            break
+        frame = np.ascontiguousarray(frame[..., ::-1])
+        start = time.perf_counter()
+        detections = detector(frame)
+        spent.append((time.perf_counter() - start) * 1e3)
+        good = [agrees(d, center, side) for d in detections]
+        best.append(bool(good and good[0]))
+        alarms += sum(np.hypot(*(d.center - center)) > 0.3 * side for d in detections)
+        if detections:
+            scores.append(detections[0].score)
+            d, face = detections[0], np.array([*center, side, roll])
+            errors.append([*_errors(d, face), np.log(d.size / side), *((d.center - center) / side)])
+    median = np.median(errors, 0) if errors else np.full(6, np.nan)
+    return {
+        "frames": len(best),
+        "agree": round(float(np.mean(best)), 4),
+        "false_alarms_per_frame": round(alarms / max(len(best), 1), 4),
+        "lowest_best_score": round(min(scores, default=0.0), 3),
+        "center_error": round(float(median[0]), 4),
+        "side_error": round(float(median[1]), 4),
+        "roll_error_degrees": round(float(median[2]), 2),
+        "median_log_size_ratio": round(float(median[3]), 3),
+        "median_offset": [round(float(v), 3) for v in median[4:]],
+        "ms": round(float(np.median(spent)), 2),
+    }
+
+
+def main(argv=None):
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", type=Path, default=None, help="the shipped detector by default")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--threshold", type=float, default=0.4)
+    options = parser.parse_args(argv)
+    cv2.setNumThreads(1)
+    detector = Detector(options.model, options.threshold)
+    mean = reference_shape()
+    with np.load(options.data / "videos" / "mediapipe478.npz") as data:
+        for name in data:
+            path = options.data / "videos" / f"{name}.mp4"
+            print(name, json.dumps(measure_clip(detector, path, data[name], mean)), flush=True)
+    if options.pictures:
+        folders = [options.data / "portraits", options.data / "london_smiling"]
+        portraits = load_portraits(folders, mean, held_out=True)
+        print(json.dumps(measure_composites(detector, portraits, options.pictures), indent=1))
+
+
+if __name__ == "__main__":
+    main()
