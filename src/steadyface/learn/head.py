@@ -1,4 +1,4 @@
-"""The head as photographs need it: the face model with teeth, its visible skin, and colours spread over it."""
+"""The head as pictures need it: the face model with teeth, its zones, and colours spread over its skin."""
 
 from dataclasses import dataclass
 
@@ -27,8 +27,8 @@ class Head:
 
     V counts all vertices, the model's first. triangles: (F, 3); mirror: (V,); exposed: (V,) bool, skin that
     can be seen with the mouth shut; eyeball, tongue, teeth: (V,) bool; lid: (V, 2) in 0..1, how much of the
-    way over the left and right eye each vertex goes in a blink; lash: (V, 2) in 0..1, the lids' edges; scalp, neck (all below the
-    jaw), ears: (V,) bool; gum: (V,) in 0..1.
+    way over the left and right eye each vertex goes in a blink; lash: (V, 2) in 0..1, the lids' edges;
+    scalp, neck (all below the jaw), ears: (V,) bool; gum: (V,) in 0..1; rest: (V, 3) mm, the mean face.
     """
 
     model: MorphableModel
@@ -44,8 +44,8 @@ class Head:
     neck: np.ndarray
     ears: np.ndarray
     gum: np.ndarray
+    rest: np.ndarray
     _basis: np.ndarray
-    _mean: np.ndarray
     _gather: np.ndarray
     _scatter: np.ndarray
     _patch: np.ndarray
@@ -59,7 +59,7 @@ class Head:
     def points(self, identity, expression):
         """Vertices of one face: (K,), (E,) to (V, 3) mm, model frame."""
         x = np.concatenate([identity, expression]).astype(np.float32)
-        return self._mean + (x @ self._basis).reshape(-1, 3)
+        return self.rest + (x @ self._basis).reshape(-1, 3)
 
     def spread(self, colors, weights):
         """Smooth colours over the exposed skin, carried from where they were seen to where they were not.
@@ -114,7 +114,7 @@ def build_head(model):
         ears=padded(ears & exposed),
         gum=np.concatenate([np.zeros(v, np.float32), gum.ravel()]),
         _basis=basis.reshape(len(basis), -1),
-        _mean=mean,
+        rest=mean,
         _gather=gather,
         _scatter=scatter,
         _patch=patch,

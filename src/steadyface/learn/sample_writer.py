@@ -68,7 +68,7 @@ def write_samples(folder, count, make, model, source, processes=2):
         os.remove(work / f"labels{k}.npz")
     order = np.argsort(np.concatenate([np.arange(k, count, processes) for k in range(processes)]))
     merged = {key: np.concatenate([p[key] for p in parts])[order] for key in parts[0]}
-    np.savez(work / "labels.npz", **merged)
+    np.savez(work / "labels.npz", **merged)  # pyright: ignore[reportArgumentType]
     shutil.rmtree(folder, ignore_errors=True)
     work.rename(folder)
 
@@ -96,4 +96,5 @@ def _work(work, count, make, model, source, first, step):
             }
         )
     images.flush()
-    np.savez(work / f"labels{first}.npz", **{key: np.stack([r[key] for r in rows]) for key in rows[0]})
+    columns = {key: np.stack([r[key] for r in rows]) for key in rows[0]}
+    np.savez(work / f"labels{first}.npz", **columns)  # pyright: ignore[reportArgumentType]
