@@ -198,6 +198,14 @@ def test_the_section_divides_the_darkest_by_the_rest():
     assert any("no face in 1 of 2" in note for note in section.notes)
 
 
+def test_an_empty_group_is_shown_as_unknown_and_not_met():
+    still = {name: np.ones(4) for name in ("error", "error_in_space", "residual")}
+    turned = {"error": np.ones(2), "yaw_deg": np.array([10.0, 20.0])}
+    section = portraits.section(still, turned, np.full(4, np.nan), np.full(4, np.nan))
+    assert [t.met for t in section.targets] == [True, False, False]
+    assert section.tables[0].rows[-1][1:] == (0, None, None, None, None)
+
+
 def test_bootstrap_covers_the_mean_of_a_known_distribution():
     rng = np.random.default_rng(0)
     inside = 0
