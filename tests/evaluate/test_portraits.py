@@ -27,6 +27,7 @@ def labels(model, count, yaw_deg=0.0, seed=0):
         "identity": identity,
         "expression": expression,
         "landmarks478": scale[:, None, None] * points[..., :2] + translation[:, None],
+        "source": np.zeros(count, np.uint8),
         "name": np.array([f"p{i}" for i in range(count)]),
         "skin_ita": np.where(np.arange(count) % 2, np.linspace(-40, 60, count), np.nan),
     }
@@ -89,9 +90,9 @@ def test_a_perfect_network_has_no_error_and_a_shifted_one_the_shift(tiny_model, 
     assert (shifted["error_in_space"] <= shifted["error"]).all()
 
 
-def test_without_landmarks_the_truth_is_the_label_and_length_is_measured_in_space(tiny_model, tmp_path):
+def test_profiled_pictures_measure_the_length_in_space(tiny_model, tmp_path):
     arrays = labels(tiny_model, 3, yaw_deg=75)
-    arrays["landmarks478"] = np.full_like(arrays["landmarks478"], np.nan)
+    arrays["source"][:] = 1
     data = write(tmp_path / "a", arrays)
     result = portraits.crop_errors(data, truthful_network(data, (0.3, 0.4)), tiny_model)
     corners = data.project(tiny_model.landmarks("mediapipe478"))[:, [33, 263]]

@@ -27,7 +27,8 @@ class Labelled:
 
     images: (N, n, n, 3) uint8, each spanning `CACHED_SPAN` standard crops; rotation (N, 3, 3), scale
     (N,), translation (N, 2), pose in standard crop units; identity (N, K); expression (N, E);
-    landmarks478: (N, 478, 2) crop units, NaN where there are none; name: (N,); skin_ita: (N,) degrees,
+    landmarks478: (N, 478, 2) crop units; source: (N,), 0 where those were measured in a photograph, else
+    they are the label's own points, of a picture made from it; name: (N,); skin_ita: (N,) degrees,
     NaN for pictures without colour. picture: (N,) files they were cut from, and crop: (N, 4) centre,
     side and roll of the standard crop in those, or None where they were made otherwise.
     """
@@ -39,6 +40,7 @@ class Labelled:
     identity: np.ndarray
     expression: np.ndarray
     landmarks478: np.ndarray
+    source: np.ndarray
     name: np.ndarray
     skin_ita: np.ndarray
     picture: np.ndarray | None = None
@@ -94,28 +96,27 @@ def crop_errors(data, regressor, model, seed=0):
     """Errors of the network on labelled pictures, from crops around the labels' poses.
 
     regressor: (image, crops) to `Alignment`s. Returns a dict of (N,) arrays in percent of inter-ocular:
-    `error`, the 478 points through the face model against the landmarks, or against the label's own
-    points where a picture has none; `error_in_space`, the same over the label's inter-ocular distance in
-    3D, which does not shrink as the head turns; `residual`, the label's points against the landmarks
-    (NaN without); and `yaw_deg` of the label. `error` and `residual` divide by the distance in the
-    image where there are landmarks, and by that in 3D where there are none.
+    `error`, the 478 points through the face model against the landmarks; `residual`, the label's own
+    points against the landmarks, NaN where those are not measured; `error_in_space`, the error over the
+    label's inter-ocular distance in 3D, which does not shrink as the head turns; and `yaw_deg` of the
+    label. `error` and `residual` of photographs divide by the distance in the image, as is usual, and
+    the error of pictures turned to profile by that in 3D.
     """
     rng = np.random.default_rng(seed)
     shape = model.landmarks("mediapipe478")
     labels = data.project(shape)
-    measured = data.standard.to_image(data.landmarks478)
-    without = ~np.isfinite(measured).any((1, 2))
-    truth = np.where(without[:, None, None], labels[..., :2], measured)
+    truth = data.standard.to_image(data.landmarks478)
     in_image, in_space = (
         np.linalg.norm(points[:, _CORNERS[0]] - points[:, _CORNERS[1]], axis=-1) for points in (truth, labels)
     )
     found = [regressor(np.asarray(image), [perturb(data.standard, rng)])[0] for image in data.images]
     pred = np.stack([a.project(shape)[:, :2] for a in found])
-    length = np.where(without, in_space, in_image)
+    measured = np.asarray(data.source) == 0
+    length = np.where(measured, in_image, in_space)
     return {
         "error": nme_per_frame(pred, truth, length),
         "error_in_space": nme_per_frame(pred, truth, in_space),
-        "residual": nme_per_frame(labels[..., :2], measured, length),
+        "residual": np.where(measured, nme_per_frame(labels[..., :2], truth, length), np.nan),
         "yaw_deg": np.rad2deg(euler_from_matrix(data.rotation)[:, 1]),
     }
 
