@@ -1,0 +1,63 @@
+"""The documentation names only what exists."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+from typer.testing import CliRunner
+
+from steadyface.align.crop import ANCHOR_MM, SIDE_MM
+from steadyface.evaluate import metrics
+from steadyface.evaluate.command import app
+from steadyface.rotation import matrix_from_axis_angle, matrix_from_euler
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+
+
+def test_every_page_of_the_menu_and_every_link_exists():
+    pages = re.findall(r":\s+(\S+\.md)$", (ROOT / "mkdocs.yml").read_text(), re.MULTILINE)
+    assert len(pages) >= 7
+    for page in pages:
+        assert (DOCS / page).is_file(), page
+        for link in re.findall(r"\]\(([^):#]+\.md)", (DOCS / page).read_text()):
+            assert (DOCS / page).parent.joinpath(link).is_file(), (page, link)
+
+
+def test_metrics_programs_and_commands_of_the_evaluation_page_exist():
+    text = (DOCS / "evaluation.md").read_text()
+    names = re.findall(r"^\| `(\w+)`(?:, `(\w+)`)? \|", text, re.MULTILINE)
+    known = {n for pair in names for n in pair if n}
+    assert {"nme", "nmf", "jitter", "lag", "auc_fr"} <= known
+    assert all(callable(getattr(metrics, n)) for n in known)
+    for program in re.findall(r"python (benchmarks/\w+\.py)", text):
+        assert (ROOT / program).is_file(), program
+    for command in set(re.findall(r"steadyface evaluate (\w+)", text)):
+        result = CliRunner().invoke(app, [command, "--help"])
+        assert result.exit_code == 0, command
+
+
+def test_source_files_named_by_the_method_page_exist():
+    text = (DOCS / "methods" / "3ddfa_v2.md").read_text()
+    files = re.findall(r"`((?:learn|networks|face_model)/\w+\.py)", text)
+    assert len(files) >= 5
+    assert all((ROOT / "src" / "steadyface" / f).is_file() for f in files)
+
+
+def test_the_conventions_page_has_the_crop_and_the_angles_right():
+    text = (DOCS / "conventions.md").read_text()
+    assert f"({', '.join(f'{v:g}' for v in ANCHOR_MM)}) mm" in " ".join(text.split())
+    assert f"{SIDE_MM:g} mm" in text
+    assert "R_y(-yaw) R_x(-pitch) R_z(roll)" in text
+    pitch, yaw, roll = 0.1, 0.2, 0.3
+    x, y, z = np.eye(3)
+    expected = (
+        matrix_from_axis_angle(-yaw * y)
+        @ matrix_from_axis_angle(-pitch * x)
+        @ matrix_from_axis_angle(roll * z)
+    )
+    np.testing.assert_allclose(matrix_from_euler(np.array([pitch, yaw, roll])), expected, atol=1e-12)
+    # A face looks along -z of the model: yaw turns it to the subject's left, pitch up.
+    nose = matrix_from_euler(np.array([pitch, yaw, 0])) @ -z
+    assert nose[0] > 0
+    assert nose[1] < 0
