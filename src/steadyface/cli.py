@@ -1,0 +1,123 @@
+"""The `steadyface` command: thin; parses, calls and prints."""
+
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import SteadyfaceError
+from .evaluate.command import app as evaluate
+
+app = typer.Typer(
+    help="Fast, accurate and steady 3D dense face tracking in video, on a CPU.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(evaluate, name="evaluate")
+
+Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results; made if missing.")]
+Faces = Annotated[int, typer.Option(help="Most faces followed at once.", min=1)]
+Threads = Annotated[int, typer.Option(help="Threads of the alignment network.", min=1)]
+
+
+@app.command()
+def track(
+    video: Annotated[Path, typer.Argument(help="Video of one or more faces.", show_default=False)],
+    out: Out = None,
+    quality: Annotated[str, typer.Option(help="live: in real time, with a causal filter.")] = "live",
+    max_faces: Faces = 4,
+    overlay: Annotated[bool, typer.Option(help="Write overlay.mp4 too.")] = True,
+    threads: Threads = 1,
+):
+    """Track the faces of VIDEO: face0.npz, face0.csv (and so on, one a face), and overlay.mp4.
+
+    The folder is named after the video unless -o is given. Ctrl-C ends early and keeps what was done.
+    """
+    from .export.table import write_csv
+    from .output import make_folder
+    from .pipeline import overlay as write_overlay
+    from .pipeline import track as track_video
+    from .video import read_video
+
+    read_video(video).close()
+    folder = make_folder(out or Path(video.stem))
+    with _progress("tracking") as progress:
+        tracks = track_video(
+            video, quality, max_faces=max_faces, threads=threads, progress=progress, note=_note
+        )
+    for i, t in enumerate(tracks):
+        t.save(folder / f"face{i}.npz")
+        write_csv(t, folder / f"face{i}.csv")
+        seconds = t.time_s[-1] - t.time_s[0]
+        typer.echo(f"{folder / f'face{i}'}.npz, .csv: {len(t)} frames, {seconds:.1f} s")
+    if overlay:
+        with _progress("overlay") as progress:
+            write_overlay(video, tracks, folder / "overlay.mp4", progress=progress)
+        typer.echo(folder / "overlay.mp4")
+
+
+@app.command()
+def demo(out: Out = None, seconds: Annotated[float, typer.Option(help="Length.", min=1)] = 6.0):
+    """Render a talking, turning head whose truth is known, track it, and report the error."""
+    from .demo import run_demo
+    from .output import make_folder
+
+    folder = make_folder(out or Path("steadyface_demo"))
+    with _progress("demo") as progress:
+        report = run_demo(folder, seconds=seconds, progress=progress)
+    typer.echo(report)
+
+
+@app.command()
+def info():
+    """Version, face model, networks and the machine's part in it."""
+    from .info import facts
+
+    rows = facts()
+    width = max(len(name) for name, _ in rows)
+    for name, value in rows:
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+@contextmanager
+def _progress(what):
+    """Progress bar on stderr with frames a second; yields `progress(done, total or None)`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TimeRemainingColumn
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task):
+            speed = task.finished_speed or task.speed
+            return Text("" if speed is None else f"{speed:.0f} frames/s")
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(what, total=None)
+
+        def progress(done, total):
+            bar.update(task, completed=done, total=total)
+
+        yield progress
+        # A video may hold fewer frames than it promised.
+        bar.update(task, total=bar.tasks[0].completed)
+
+
+def _note(sentence):
+    typer.echo(f"note: {sentence}", err=True)
+
+
+def main():
+    """Run the command; an error of steadyface is one line on stderr and exit status 1."""
+    try:
+        app()
+    except SteadyfaceError as e:
+        typer.echo("error: " + " ".join(str(e).split()), err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
