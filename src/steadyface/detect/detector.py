@@ -13,8 +13,9 @@ from ..errors import InputError
 INPUT_SIDE = 256
 _MULTIPLE = 32
 _PADDING = 127
-#: Two detections nearer than this share of the larger side are one face.
-_SAME_FACE = 0.5
+#: Two detections nearer than this share of the larger side are one face; where one is less than half as
+#: large as the other, it is more likely an ear or a shadow than a second face, and the second share holds.
+_SAME_FACE, _PART_OF_FACE = 0.5, 0.65
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Detector:
     InputError for anything else. The network is opened at the first call, on one thread.
     """
 
-    def __init__(self, model_path=None, threshold=0.4, input_side=INPUT_SIDE):
+    def __init__(self, model_path=None, threshold=0.45, input_side=INPUT_SIDE):
         if not 0 <= threshold <= 1:
             raise InputError(f"the detector's threshold must lie in 0..1, got {threshold}")
         if input_side < _MULTIPLE or input_side % _MULTIPLE:
@@ -69,10 +70,7 @@ class Detector:
         heat, geometry = self._session.run(None, {"image": tensor})
         found = decode(heat[0, 0], geometry[0], self.threshold)
         scale = max(image.shape[:2]) / self.input_side
-        return [
-            Detection((d.center + 0.5) / ratio - 0.5, d.size * scale, d.score, d.roll)
-            for d in found
-        ]
+        return [Detection((d.center + 0.5) / ratio - 0.5, d.size * scale, d.score, d.roll) for d in found]
 
 
 def letterbox(image, side):
@@ -84,8 +82,12 @@ def letterbox(image, side):
     height, width = image.shape[:2]
     scale = side / max(height, width)
     new_width, new_height = (max(1, round(v * scale)) for v in (width, height))
+    small = np.ascontiguousarray(image)
+    # Area averaging is ten times as fast by exactly two as by 7.5.
+    while min(small.shape[:2]) >= 2 and max(small.shape[:2]) >= 4 * side:
+        small = cv2.resize(small, (small.shape[1] // 2, small.shape[0] // 2), interpolation=cv2.INTER_AREA)
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    small = cv2.resize(np.ascontiguousarray(image), (new_width, new_height), interpolation=method)
+    small = cv2.resize(small, (new_width, new_height), interpolation=method)
     padded = [-(-v // _MULTIPLE) * _MULTIPLE for v in (new_height, new_width)]
     picture = np.full((*padded, 3), _PADDING, np.uint8)
     picture[:new_height, :new_width] = small
@@ -97,7 +99,7 @@ def decode(heat, geometry, threshold):
 
     heat: (h, w) scores with all but local maxima at zero; geometry: (5, h, w) centre x, y and side in
     picture px, cos and sin of the roll. A detection is dropped when a better one lies nearer than half
-    the larger of their sides.
+    the larger of their sides (0.65 of it where their sides differ by more than a factor of two).
     """
     rows, columns = np.nonzero(heat >= max(threshold, 1e-6))
     order = np.argsort(-heat[rows, columns], kind="stable")[:100]
@@ -105,9 +107,15 @@ def decode(heat, geometry, threshold):
     for row, column in zip(rows[order], columns[order], strict=True):
         x, y, side, c, s = (float(v) for v in geometry[:, row, column])
         center = np.array([x, y])
-        if all(np.hypot(*(center - k.center)) >= _SAME_FACE * max(side, k.size) for k in kept):
+        if not any(_same_face(center, side, k) for k in kept):
             kept.append(Detection(center, side, float(heat[row, column]), float(np.arctan2(s, c))))
     return kept
+
+
+def _same_face(center, side, other):
+    small, large = sorted((side, other.size))
+    share = _PART_OF_FACE if small < 0.5 * large else _SAME_FACE
+    return np.hypot(*(center - other.center)) < share * large
 
 
 def _open(path):

@@ -148,7 +148,7 @@ class Composer:
         portrait = self._portrait(rng)
         low, high = (0.4 * min(height, width), s.largest_side) if large else (s.smallest_side, 0.7 * height)
         side = float(np.exp(rng.uniform(np.log(low), np.log(high))))
-        turn = rng.normal(0, np.radians(14)) if rng.random() < 0.65 else rng.uniform(-1, 1) * np.radians(55)
+        turn = rng.normal(0, np.radians(14)) if rng.random() < 0.5 else rng.uniform(-1, 1) * np.radians(60)
         if rng.random() < 0.06:
             turn = rng.uniform(-1, 1) * np.radians(90)
         if side > 0.5 * min(height, width):

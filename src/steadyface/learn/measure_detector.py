@@ -59,7 +59,7 @@ def measure_composites(detector, portraits, count=1000, seed=1):
         for face, index in zip(faces, found, strict=True):
             if face[5]:
                 d = detections[index] if index >= 0 else None
-                rows.append([face[2], face[3], d is not None, *(_errors(d, face) if d else (np.nan,) * 3)])
+                rows.append([face[2], face[3], d is not None, *(_errors(d, face) if d else (np.nan,) * 4)])
     table = np.array(rows, float)
     hit = table[:, 2] > 0
     edges = (18, 26, 40, 80, 160, 256, 420)
@@ -79,13 +79,15 @@ def measure_composites(detector, portraits, count=1000, seed=1):
         "center_error": round(float(error[0]), 4),
         "side_error": round(float(error[1]), 4),
         "roll_error_degrees": round(float(error[2]), 2),
+        "median_log_size_ratio": round(float(error[3]), 4),
     }
 
 
 def _errors(d, face):
     turn = np.angle(np.exp(1j * (d.roll - face[3])))
     center = np.hypot(*(d.center - face[:2])) / face[2]
-    return center, abs(np.log(d.size / face[2])), abs(np.degrees(turn))
+    ratio = np.log(d.size / face[2])
+    return center, abs(ratio), abs(np.degrees(turn)), ratio
 
 
 def measure_clip(detector, path, landmarks, mean, limit=None):
@@ -112,7 +114,7 @@ def measure_clip(detector, path, landmarks, mean, limit=None):
         if detections:
             scores.append(detections[0].score)
             d, face = detections[0], np.array([*center, side, roll])
-            errors.append([*_errors(d, face), np.log(d.size / side), *((d.center - center) / side)])
+            errors.append([*_errors(d, face), *((d.center - center) / side)])
     median = np.median(errors, 0) if errors else np.full(6, np.nan)
     return {
         "frames": len(best),
@@ -133,7 +135,7 @@ def main(argv=None):
     parser.add_argument("--model", type=Path, default=None, help="the shipped detector by default")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--pictures", type=int, default=1000)
-    parser.add_argument("--threshold", type=float, default=0.4)
+    parser.add_argument("--threshold", type=float, default=0.45)
     options = parser.parse_args(argv)
     cv2.setNumThreads(1)
     detector = Detector(options.model, options.threshold)

@@ -6,6 +6,7 @@ import csv
 import multiprocessing
 import os
 import time
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,21 +30,27 @@ class TrainingSettings:
     weight_decay: float = 1e-4
     ring: int = 6000
     fresh: float = 0.5
+    backgrounds: int = 500
     average: float = 0.998
     seed: int = 0
     threads: int = 1
 
 
-def _fill_ring(images, labels, drawn, wanted, folders, seed, stop):
+def _ring(images, labels):
+    pictures = np.frombuffer(images, np.uint8).reshape(-1, SIDE, SIDE, 3)
+    return pictures, np.frombuffer(labels, np.float32).reshape(-1, MAX_FACES, 6)
+
+
+def _fill_ring(images, labels, drawn, wanted, folders, settings, stop):
     import cv2
 
     from steadyface.learn.detector_data import Composer, load_portraits, reference_shape
 
     cv2.setNumThreads(0)
     os.nice(2)
-    composer = Composer(load_portraits(folders, reference_shape()), seed=seed)
-    rng = np.random.default_rng([seed, drawn.value])
-    pictures, faces = images.numpy(), labels.numpy()
+    composer = Composer(load_portraits(folders, reference_shape()), None, settings.seed, settings.backgrounds)
+    rng = np.random.default_rng([settings.seed, drawn.value])
+    pictures, faces = _ring(images, labels)
     parent = os.getppid()
     while not stop.is_set() and os.getppid() == parent:
         if drawn.value >= wanted.value:
@@ -129,16 +136,16 @@ def train(folders, out, settings=None, resume=True):
         optimizer.load_state_dict(state["optimizer"])
         spent, step, already_drawn = state["spent"], state["step"], state["drawn"]
 
-    images = torch.zeros(settings.ring, SIDE, SIDE, 3, dtype=torch.uint8).share_memory_()
-    labels = torch.zeros(settings.ring, MAX_FACES, 6).share_memory_()
     context = multiprocessing.get_context("spawn")
+    images = context.RawArray("B", settings.ring * SIDE * SIDE * 3)
+    labels = context.RawArray("f", settings.ring * MAX_FACES * 6)
     drawn, stop = context.Value("q", already_drawn, lock=False), context.Event()
-    wanted = context.Value("d", already_drawn + 512, lock=False)
-    arguments = (images, labels, drawn, wanted, [str(f) for f in folders], settings.seed, stop)
+    wanted = context.Value("d", already_drawn + min(512, settings.ring), lock=False)
+    arguments = (images, labels, drawn, wanted, [str(f) for f in folders], settings, stop)
     painter = context.Process(target=_fill_ring, args=arguments, daemon=True)
     painter.start()
     rng = np.random.default_rng([settings.seed, step])
-    pictures, faces = images.numpy(), labels.numpy()
+    pictures, faces = _ring(images, labels)
     total = settings.minutes * 60
     log = (out / "log.csv").open("a", newline="")
     writer = csv.writer(log)
@@ -237,16 +244,19 @@ def export(net, path):
     net = net.to("cpu").eval()
     axes = {0: "n", 2: "h", 3: "w"}
     names = ("image", "heat", "geometry")
-    torch.onnx.export(
-        DetectorExport(net).eval(),
-        (torch.zeros(1, 3, SIDE, SIDE),),
-        str(path),
-        input_names=["image"],
-        output_names=["heat", "geometry"],
-        dynamic_axes=dict.fromkeys(names, axes),
-        opset_version=17,
-        dynamo=False,
-    )
+    with warnings.catch_warnings():
+        # The tracing exporter is deprecated, but needs no further package.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.onnx.export(
+            DetectorExport(net).eval(),
+            (torch.zeros(1, 3, SIDE, SIDE),),
+            str(path),
+            input_names=["image"],
+            output_names=["heat", "geometry"],
+            dynamic_axes=dict.fromkeys(names, axes),
+            opset_version=17,
+            dynamo=False,
+        )
     return Path(path)
 
 
