@@ -41,6 +41,10 @@ LIPS = (
     "78 191 80 81 82 13 312 311 310 415 308 324 318 402 317 14 87 178 88 95"
 )
 NOSE = "168 6 197 195 5 4 1 19 94 2 98 97 326 327 129 358 64 294 48 278 115 344 131 360 198 420"
+# Over the portraits, with the gaze held at rest, irises are seen this far out from the nose and down from the
+# eyeballs' centres, and their rings are cut by the lids: without it every fitted eye looks outward and down.
+IRIS_SHIFT_MM = (1.5, 1.0)
+IRIS_HALF_HEIGHT_MM = 5.1
 IRIS_RADIUS_MM = 5.85  # Mean visible iris radius of adults (Gharaee et al. 2014: 11.7 mm in diameter).
 
 
@@ -170,7 +174,8 @@ def iris_points(model):
         front = ball[np.argmin(ball[:, 2])]
         x, y = front[0], (ball[:, 1].min() + ball[:, 1].max()) / 2
         # Ring order as MediaPipe's in both eyes: image right, top, image left, bottom.
-        ring = np.array([[1, 0], [0, -1], [-1, 0], [0, 1]]) * IRIS_RADIUS_MM
+        ring = np.array([[1, 0], [0, -1], [-1, 0], [0, 1]]) * [IRIS_RADIUS_MM, IRIS_HALF_HEIGHT_MM]
+        x, y = x + np.sign(x) * IRIS_SHIFT_MM[0], y + IRIS_SHIFT_MM[1]
         rows.append(np.concatenate([[[x, y]], ring + np.array([x, y])]))
     xy = np.concatenate(rows)
     return np.concatenate([xy, np.full((10, 1), model.shape.mean[:, 2].min())], 1)
