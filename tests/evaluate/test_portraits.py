@@ -187,7 +187,7 @@ def test_the_section_divides_the_darkest_by_the_rest():
     }
     turned = {"error": np.array([1.0, 5.0, 9.0]), "yaw_deg": np.array([30.0, -65.0, 80.0])}
     found = np.array([2.0, np.nan])
-    section = portraits.section(still, turned, found, ita)
+    section = portraits.section(still, turned, found, ita, np.array(["a", "b", "b"]))
     value = {t.what: t.value for t in section.targets}
     assert value == pytest.approx(
         {
@@ -202,7 +202,7 @@ def test_the_section_divides_the_darkest_by_the_rest():
 def test_an_empty_group_is_shown_as_unknown_and_not_met():
     still = {name: np.ones(4) for name in ("error", "error_in_space", "residual")}
     turned = {"error": np.ones(2), "yaw_deg": np.array([10.0, 20.0])}
-    section = portraits.section(still, turned, np.full(4, np.nan), np.full(4, np.nan))
+    section = portraits.section(still, turned, np.full(4, np.nan), np.full(4, np.nan), np.array(["a", "b"]))
     assert [t.met for t in section.targets] == [True, False, False]
     assert section.tables[0].rows[-1][1:] == (0, None, None, None, None)
 
@@ -215,6 +215,16 @@ def test_bootstrap_covers_the_mean_of_a_known_distribution():
         inside += low < 3 < high
     assert 88 <= inside <= 100
     assert portraits.bootstrap(np.full(5, 2.0)) == (2.0, 2.0)
+
+
+def test_bootstrap_draws_what_belongs_together_together():
+    rng = np.random.default_rng(1)
+    each = rng.normal(size=40)
+    # Ten copies of every value tell nothing new: the interval must not shrink.
+    repeated, groups = np.tile(each, 10), np.tile(np.arange(40), 10)
+    plain = np.subtract(*portraits.bootstrap(each))
+    assert np.subtract(*portraits.bootstrap(repeated, groups=groups)) == pytest.approx(plain, rel=0.1)
+    assert abs(np.subtract(*portraits.bootstrap(repeated))) < 0.5 * abs(plain)
 
 
 def test_a_folder_that_is_no_cache_is_explained(tmp_path):

@@ -81,13 +81,27 @@ def perturb(crop, rng):
     return Crop(crop.center + shift, float(side), crop.roll + float(ROLL * rng.normal()))
 
 
-def bootstrap(values, statistic=np.mean, draws=2000, seed=0):
-    """95 % interval of a statistic of independent values (N, ...), by resampling them: (low, high)."""
+def bootstrap(values, statistic=np.mean, groups=None, draws=2000, seed=0):
+    """95 % interval of a statistic of values (N, ...), by resampling them: (low, high).
+
+    groups: (N,) what must be drawn together because it is not independent, such as the name of the
+    portrait that several pictures were made from; by default each value is drawn alone.
+    """
     values = np.asarray(values)
     if not len(values):
         return float("nan"), float("nan")
     rng = np.random.default_rng(seed)
-    drawn = [statistic(values[rng.integers(0, len(values), len(values))]) for _ in range(draws)]
+    count, members = len(values), None
+    if groups is not None:
+        order = np.argsort(groups, kind="stable")
+        first = np.unique(np.asarray(groups)[order], return_index=True)[1]
+        members = np.split(order, first[1:])
+        count = len(members)
+    drawn = []
+    for _ in range(draws):
+        chosen = rng.integers(0, count, count)
+        rows = chosen if members is None else np.concatenate([members[k] for k in chosen])
+        drawn.append(statistic(values[rows]))
     low, high = np.percentile(drawn, [2.5, 97.5])
     return float(low), float(high)
 
@@ -169,11 +183,12 @@ def _ratio(pairs):
     return pairs[dark, 0].mean() / pairs[~dark, 0].mean() if dark.any() and not dark.all() else np.nan
 
 
-def _row(name, values):
-    values = values[np.isfinite(values)]
+def _row(name, values, groups=None):
+    finite = np.isfinite(values)
+    values, groups = values[finite], None if groups is None else groups[finite]
     if not len(values):
         return name, 0, None, None, None, None
-    low, high = bootstrap(values)
+    low, high = bootstrap(values, groups=groups)
     mean, median, p90 = float(values.mean()), float(np.median(values)), float(np.percentile(values, 90))
     return name, len(values), mean, f"{low:.2f} to {high:.2f}", median, p90
 
@@ -201,11 +216,14 @@ def evaluate_portraits(cache, detector=None, regressor=None, model=None):
     still = crop_errors(frontal, regressor, model)
     turned = crop_errors(profiled, regressor, model)
     found = detector_errors(frontal, detector, regressor, model)
-    return section(still, turned, found, frontal.skin_ita)
+    return section(still, turned, found, frontal.skin_ita, profiled.name)
 
 
-def section(still, turned, found, ita):
-    """The `Section` "portraits" of the errors of `crop_errors` on both sets and of `detector_errors`."""
+def section(still, turned, found, ita, source):
+    """The `Section` "portraits" of the errors of `crop_errors` on both sets and of `detector_errors`.
+
+    ita: (N,) skin tone of the portraits; source: (M,) names of those that were turned.
+    """
     dark, light = darkest_fifth(ita)
     yaw = np.abs(turned["yaw_deg"])
     large = yaw >= 60
@@ -221,9 +239,11 @@ def section(still, turned, found, ita):
         _row("the first row over inter-ocular in 3D", still["error_in_space"]),
         _row("colour, darkest fifth (ITA)", still["error"][dark]),
         _row("colour, the rest", still["error"][light]),
-        _row("profiled, yaw 60 to 75 degrees", turned["error"][large & (yaw < 75)]),
-        _row("profiled, yaw 75 to 90 degrees", turned["error"][yaw >= 75]),
-        _row("profiled, yaw 60 to 90 degrees", turned["error"][large]),
+        _row(
+            "profiled, yaw 60 to 75 degrees", turned["error"][large & (yaw < 75)], source[large & (yaw < 75)]
+        ),
+        _row("profiled, yaw 75 to 90 degrees", turned["error"][yaw >= 75], source[yaw >= 75]),
+        _row("profiled, yaw 60 to 90 degrees", turned["error"][large], source[large]),
     )
     still_mean, turned_mean = (float("nan") if row[2] is None else row[2] for row in (rows[0], rows[-1]))
     return Section(
