@@ -106,7 +106,7 @@ def eye_colors(position, eyeball):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--labels", type=Path, default=Path("cache/portraits"))
     parser.add_argument("--out", type=Path, default=Path("src/steadyface/assets/mean_texture.jpg"))
     parser.add_argument("--limit", type=int, default=1500)
