@@ -49,18 +49,21 @@ def write_samples(folder, count, make, model, source, processes=2):
     work.mkdir(parents=True)
     shape = (count, CACHE_SIZE, CACHE_SIZE, 3)
     np.lib.format.open_memmap(work / "images.npy", "w+", np.uint8, shape).flush()
-    # Forked, so that the sources are shared and not copied.
-    context = get_context("fork")
-    workers = [
-        context.Process(target=_work, args=(work, count, make, model, source, k, processes))
-        for k in range(processes)
-    ]
-    for w in workers:
-        w.start()
-    for w in workers:
-        w.join()
-    if any(w.exitcode for w in workers):
-        raise RuntimeError(f"making {folder} failed: see the message above")
+    if processes == 1:
+        _work(work, count, make, model, source, 0, 1)
+    else:
+        # Forked, so that the sources are shared and not copied.
+        start = get_context("fork").Process
+        workers = [
+            start(target=_work, args=(work, count, make, model, source, k, processes))
+            for k in range(processes)
+        ]
+        for w in workers:
+            w.start()
+        for w in workers:
+            w.join()
+        if any(w.exitcode for w in workers):
+            raise RuntimeError(f"making {folder} failed: see the message above")
     parts = []
     for k in range(processes):
         with np.load(work / f"labels{k}.npz") as z:

@@ -76,7 +76,7 @@ def random_skin_color(rng):
 
 def mix_texture(bank, rng):
     """A random mixture of one to three textures: (s, s, 3) float32 and its tone (3,)."""
-    n = rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2])
+    n = min(rng.choice([1, 2, 3], p=[0.4, 0.4, 0.2]), len(bank.textures))
     index = rng.choice(len(bank.textures), n, replace=False)
     weight = rng.dirichlet(np.full(n, 2.0))
     # Mixed in one tone, so that a mixture is no patchwork.

@@ -1,0 +1,221 @@
+import numpy as np
+import pytest
+
+from steadyface.errors import InputError
+from steadyface.face_model.morphable import load_face_model
+from steadyface.learn.backgrounds import BackgroundPool
+from steadyface.learn.head import build_head
+from steadyface.learn.occlude import OCCLUDERS, HeadPlacement, add_glasses, occlude
+from steadyface.learn.photograph import crop_pose, picture_points
+from steadyface.learn.sample_writer import landmarks_and_openings
+from steadyface.learn.skin_textures import collect_textures, mix_texture, random_skin_color, uv_raster
+from steadyface.learn.synthesis import (
+    Scene,
+    beard_weight,
+    build_scene,
+    draw_eyes,
+    grow_hair,
+    random_lighting,
+    random_pose,
+    render_synthetic,
+)
+from steadyface.render.rasterize import rasterize
+from steadyface.render.shade import interpolate, vertex_normals
+from steadyface.rotation import euler_from_matrix, matrix_from_euler
+
+
+@pytest.fixture(scope="module")
+def head():
+    return build_head(load_face_model())
+
+
+@pytest.fixture(scope="module")
+def skins(head):
+    """Textures of two drawn heads, a light and a dark one."""
+    zeros = np.zeros(head.model.identity_count), np.zeros(head.model.expression_count)
+    rotation, scale, translation = crop_pose(np.eye(3))
+    points = picture_points(head.points(*zeros), rotation, scale, translation, 160)
+    raster = rasterize(points, head.triangles, (160, 160), cull=True)
+    images = []
+    for tone in ((220, 170, 140), (90, 60, 45)):
+        color = np.where(head.eyeball[:, None], 230, np.array(tone)) * np.ones((len(points), 1))
+        picture = interpolate(raster, head.triangles, color)
+        picture[~raster.mask] = (40, 80, 120)
+        images.append(picture.astype(np.uint8))
+    labels = {
+        "rotation": np.stack([rotation] * 2),
+        "scale": np.full(2, scale),
+        "translation": np.stack([translation] * 2),
+        "identity": np.zeros((2, head.model.identity_count)),
+        "expression": np.zeros((2, head.model.expression_count)),
+    }
+    return collect_textures(head, np.stack(images), labels, [0, 1], np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def scene(head, skins):
+    from types import SimpleNamespace
+
+    rng = np.random.default_rng(0)
+    place = SimpleNamespace(
+        image=rng.integers(0, 255, (160, 160, 3), dtype=np.uint8),
+        points=rng.uniform(50, 110, (478, 2)),
+        center=np.full(2, 79.5),
+        side=120.0,
+    )
+    return Scene(head, skins, np.zeros((3, head.model.expression_count)), BackgroundPool([place], rng, 12))
+
+
+def test_textures_take_their_tone_from_the_photograph(head, skins):
+    np.testing.assert_allclose(skins.tone, [[220, 170, 140], [90, 60, 45]], atol=12)
+    raster = uv_raster(head.model)
+    skin = raster.mask & head.exposed[head.model.triangles[raster.triangle]].all(-1)
+    # Completed over the whole head, back included.
+    assert np.abs(skins.textures[0][skin].astype(float) - [220, 170, 140]).mean() < 25
+
+
+def test_mixtures_lie_in_the_tone_of_the_first(skins):
+    rng = np.random.default_rng(0)
+    for _ in range(10):
+        texture, tone = mix_texture(skins, rng)
+        middle = np.median(texture[texture.sum(-1) > 60], 0)
+        np.testing.assert_allclose(middle, tone, rtol=0.25)
+
+
+def test_skin_colours_span_the_typology():
+    from steadyface.learn.portraits import skin_tone
+
+    rng = np.random.default_rng(0)
+    points = np.random.default_rng(1).uniform(2, 8, (478, 2))
+    tones = []
+    for _ in range(200):
+        flat = np.broadcast_to(random_skin_color(rng), (10, 10, 3)).astype(np.uint8)
+        tones.append(skin_tone(flat, points, 0.0))
+    assert np.percentile(tones, 10) < -30
+    assert np.percentile(tones, 90) > 45
+
+
+def test_a_synthetic_picture_has_its_labels(scene):
+    rng = np.random.default_rng(5)
+    for _ in range(3):
+        picture, labels = render_synthetic(scene, rng)
+        assert picture.shape == (160, 160, 3)
+        assert picture.dtype == np.uint8
+        assert picture.std() > 5
+        points, _, _ = landmarks_and_openings(scene.head.model, labels)
+        assert np.abs(points).max() < 0.75
+        assert np.abs(euler_from_matrix(labels.rotation)[1]) <= np.pi / 2 + 1e-6
+
+
+def test_the_same_seed_gives_the_same_picture(scene):
+    a, b = (render_synthetic(scene, np.random.default_rng(7))[0] for _ in range(2))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_irises_follow_the_gaze(head):
+    names = head.model.expression_names
+    identity = np.zeros(head.model.identity_count)
+
+    def dark_x(name):
+        expression = np.zeros(len(names))
+        for key in name:
+            expression[names.index(key)] = 0.8
+        points = head.points(identity, expression) * np.array([4, 4, 4]) + np.array([160, 80, 0])
+        raster = rasterize(points, head.triangles, (160, 320), cull=True)
+        color = np.full((160, 320, 3), 250, np.float32)
+        draw_eyes(color, raster, head, np.random.default_rng(0))
+        x = np.nonzero(color.mean(-1) < 40)[1]
+        assert len(x) > 20
+        return x.mean()
+
+    left = dark_x(("eyeLookOutLeft", "eyeLookInRight"))
+    ahead = dark_x(())
+    right = dark_x(("eyeLookInLeft", "eyeLookOutRight"))
+    # The subject's left is the image's right.
+    assert right + 8 < ahead < left - 8
+
+
+def test_hair_grows_outwards_from_the_scalp_alone(head):
+    points = head.rest.copy()
+    normals = vertex_normals(points, head.triangles)
+    height = grow_hair(points, normals, head, np.random.default_rng(0), 1.0)
+    moved = np.linalg.norm(points - head.rest, axis=-1)
+    assert height.min() >= 0
+    assert height.max() > 2
+    np.testing.assert_allclose(moved, height, atol=1e-3)
+    assert moved[~head.scalp].max() == 0
+
+
+def test_beards_grow_on_the_lower_face(head):
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        weight = beard_weight(head, head.model, rng)
+        assert weight.min() >= 0
+        assert weight.max() > 0.5
+        assert weight[head.rest[:, 1] < 0].max() < 0.3
+
+
+def test_lighting_and_poses_are_sane():
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        light = random_lighting(rng)
+        np.testing.assert_allclose(np.linalg.norm(light.direction, axis=-1), 1, atol=1e-9)
+        assert len(light.direction) == len(light.color)
+        assert (light.ambient[0] > 0).all()
+    yaw = np.array([random_pose(rng)[1] for _ in range(500)])
+    assert (np.abs(yaw) > 1.05).mean() > 0.12
+    assert (np.abs(yaw) < 0.35).mean() > 0.25
+
+
+def _placement(head, yaw=0.0):
+    identity, expression = np.zeros(head.model.identity_count), np.zeros(head.model.expression_count)
+    pose = crop_pose(matrix_from_euler(np.array([0, yaw, 0])))
+    return HeadPlacement.in_picture(*pose, head.model.landmarks("mediapipe478")(identity, expression), 160)
+
+
+def test_placement_projects_like_the_picture(head):
+    placement = _placement(head, 0.5)
+    mm = placement.points478
+    rotation, scale, translation = crop_pose(matrix_from_euler(np.array([0, 0.5, 0])))
+    expected = picture_points(mm.astype(np.float32), rotation, scale, translation, 160)[:, :2]
+    np.testing.assert_allclose(placement.project(mm), expected, atol=1e-3)
+    assert abs(placement.yaw - 0.5) < 1e-9
+
+
+@pytest.mark.parametrize("add", [a for a, _ in OCCLUDERS])
+@pytest.mark.parametrize("yaw", [-1.5, 0.0, 0.8])
+def test_occluders_draw_on_the_picture(head, add, yaw):
+    changed = 0
+    for seed in range(4):
+        image = np.full((160, 160, 3), 128, np.uint8)
+        add(image, _placement(head, yaw), np.random.default_rng(seed))
+        changed += (image != 128).any(-1).sum()
+    # Hair on the side that is turned away is not drawn.
+    assert changed > 20 or add.__name__ == "add_hair"
+
+
+def test_glasses_go_before_the_eyes(head):
+    placement = _placement(head)
+    left, right = (
+        placement.project(placement.points478[[263, 362]]),
+        placement.project(placement.points478[[33, 133]]),
+    )
+    for seed in range(5):
+        image = np.full((160, 160, 3), 128, np.uint8)
+        add_glasses(image, placement, np.random.default_rng(seed))
+        y, x = np.nonzero((image != 128).any(-1))
+        assert x.min() < right[:, 0].min()
+        assert x.max() > left[:, 0].max()
+        assert left[:, 1].mean() - 25 < y.mean() < left[:, 1].mean() + 25
+
+
+def test_grey_pictures_stay_grey(head):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        image = occlude(np.full((160, 160, 3), 90, np.uint8), _placement(head), rng)
+        assert np.ptp(image.astype(int), axis=-1).max() == 0
+
+
+def test_a_missing_cache_says_how_to_make_it(tmp_path):
+    with pytest.raises(InputError, match=r"steadyface\.learn\.portraits"):
+        build_scene(tmp_path, np.random.default_rng(0))
