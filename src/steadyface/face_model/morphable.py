@@ -29,6 +29,9 @@ class LinearShape:
 
     def __call__(self, identity, expression):
         """identity: (*, K) standard-normal units; expression: (*, E) in [0, 1]. Returns (*, P, 3) mm."""
+        # In the basis' own precision: numpy would otherwise convert the whole basis at every call.
+        dtype = self.mean.dtype
+        identity, expression = np.asarray(identity, dtype), np.asarray(expression, dtype)
         k, e = len(self.identity_basis), len(self.expression_basis)
         offset = identity @ self.identity_basis.reshape(k, -1) + expression @ self.expression_basis.reshape(e, -1)
         return self.mean + offset.reshape(*offset.shape[:-1], *self.mean.shape)
