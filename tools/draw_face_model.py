@@ -28,6 +28,8 @@ EXPRESSIONS = (
     "mouthPucker",
     "browInnerUp",
     "cheekPuff",
+    "eyeLookInLeft eyeLookOutRight",
+    "mouthFunnel",
 )
 BACKGROUND = 0.97
 HEAD_CENTER_MM = np.float32([0, 8, 70])
