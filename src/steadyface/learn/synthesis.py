@@ -26,8 +26,8 @@ from .portraits import CACHE_MARGIN, CACHE_SIZE, skin_tone
 from .sample_writer import SYNTHETIC, Labels, write_samples
 from .skin_textures import SkinTextures, collect_textures, mix_texture, random_skin_color
 
-# Angles from the eyeball's axis (radians): pupil, iris; the cornea's limbus is drawn between them.
-_PUPIL, _IRIS = 0.17, 0.47
+# MediaPipe points: each iris's centre and the four on its rim, the subject's left and right.
+_IRISES = ((473, (474, 475, 476, 477)), (468, (469, 470, 471, 472)))
 _IRIS_COLORS = (
     (60, 38, 24),
     (85, 55, 32),
@@ -86,28 +86,27 @@ def draw_eyes(color, raster, head, rng):
     if not eye.any():
         return
     corners, w = head.triangles[raster.triangle[eye]], raster.barycentric[eye]
-    # Where on the eyeball at rest the pixel lies; the eyeballs' centres are at y = z = 0.
+    # Where on the eyeball at rest the pixel lies: the irises stay where the model's landmarks have them.
     at = np.einsum("nkc,nk->nc", head.rest[corners], w)
-    iris = np.array(_IRIS_COLORS[rng.integers(len(_IRIS_COLORS))]) * rng.uniform(0.7, 1.3)
+    points = head.model.landmarks("mediapipe478").mean
+    color_of_iris = np.array(_IRIS_COLORS[rng.integers(len(_IRIS_COLORS))]) * rng.uniform(0.7, 1.3)
     white = np.array([215, 207, 200]) * rng.uniform(0.65, 1.0) + np.array([0, -6, -6]) * rng.uniform(0, 3)
-    size = rng.uniform(0.88, 1.08)
-    pupil = _PUPIL * rng.uniform(0.7, 1.5)
+    size, pupil = rng.uniform(0.92, 1.06), rng.uniform(0.27, 0.5)
     out = np.empty((len(at), 3), np.float32)
-    for side in (1, -1):
+    for side, (middle, rim) in zip((1, -1), _IRISES, strict=True):
         mine = at[:, 0] * side > 0
-        ball = head.eyeball & (head.rest[:, 0] * side > 0)
-        center = np.array([(head.rest[ball, 0].min() + head.rest[ball, 0].max()) / 2, 0, 0])
-        d = at[mine] - center
-        angle = np.arctan2(np.hypot(d[:, 0], d[:, 1]), -d[:, 2]) / size
+        d = at[mine] - points[middle]
+        radius = np.linalg.norm(points[list(rim), :2] - points[middle, :2], axis=-1).mean() * size
+        r = np.hypot(d[:, 0], d[:, 1]) / radius
         # The lids shade the upper part and the corners.
-        paint = white * (1 - 0.35 * np.clip(np.abs(d[:, :1]) / 12, 0, 1) ** 2)
-        paint = paint * (1 - 0.4 * np.clip((1 - d[:, 1:2]) / 7, 0, 1))
-        limbus = np.clip((angle - _IRIS + 0.1) / 0.1, 0, 1)[:, None]
-        ring = (
-            iris * (1 - 0.5 * limbus) * (1 + 0.25 * np.clip((_IRIS - 0.12 - angle) / 0.2, -0.5, 1)[:, None])
-        )
-        paint = np.where((angle < _IRIS)[:, None], ring, paint)
-        out[mine] = np.where((angle < pupil)[:, None], 12, paint)
+        paint = white * (1 - 0.35 * np.clip(np.abs(d[:, :1]) / 14, 0, 1) ** 2)
+        paint = paint * (1 - 0.4 * np.clip((1 - d[:, 1:2]) / 8, 0, 1))
+        limbus, glow = np.clip((r - 0.8) / 0.2, 0, 1), np.clip((0.75 - r) / 0.4, -0.5, 1)
+        iris = color_of_iris * (1 - 0.5 * limbus)[:, None] * (1 + 0.25 * glow)[:, None]
+        # The edge of the iris is soft over a tenth of its radius.
+        mix = np.clip((1.05 - r) / 0.1, 0, 1)[:, None]
+        paint = paint + (iris - paint) * mix
+        out[mine] = np.where((r < pupil)[:, None], 12, paint)
     color[eye] = out
 
 
