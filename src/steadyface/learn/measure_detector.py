@@ -1,6 +1,7 @@
 """Measures the detector: ``python -m steadyface.learn.measure_detector --model runs/detector/detector.onnx``.
 
-On composites of held-out portraits against their labels, and on video clips against landmarks.
+On composites of held-out portraits against their labels, and on video clips against landmarks, as they
+are and turned, scaled, darkened.
 """
 
 import argparse
@@ -130,6 +131,65 @@ def measure_clip(detector, path, landmarks, mean, limit=None):
     }
 
 
+#: Changes of a frame: name, turn in degrees, side of the crop in shares of the frame's long side (0 as it
+#: is), colour change.
+CHANGES = (
+    ("rolled 30 degrees", 30, 0.35, None),
+    ("rolled -45 degrees", -45, 0.35, None),
+    ("face over the whole frame", 0, 1.1, None),
+    ("face of 26 px in the network's picture", 0, 0.1, None),
+    ("grey", 0, 0.35, lambda x: cv2.merge([cv2.cvtColor(x, cv2.COLOR_RGB2GRAY)] * 3)),
+    ("a sixth of the light", 0, 0.35, lambda x: x // 6),
+    ("half the face outside", 0, -0.5, None),
+)
+
+
+def measure_changed(detector, clips, mean, frames=8):
+    """Share of changed frames whose best detection agrees, by the change.
+
+    clips: {path: landmarks (T, 478, 3)}. A few frames of each clip are turned, enlarged, shrunk, made grey
+    or dark, or pushed half out of the picture.
+    """
+    hits = {name: [] for name, *_ in CHANGES}
+    for path, landmarks in clips.items():
+        centers, sides, _ = crops_from_landmarks(landmarks.astype(np.float64), mean)
+        capture = cv2.VideoCapture(str(path))
+        wanted = set(np.linspace(0, len(sides) - 1, frames).astype(int).tolist())
+        for t in range(len(sides)):
+            ok, frame = capture.read()
+            if not ok:
+                break
+            if t not in wanted:
+                continue
+            frame = np.ascontiguousarray(frame[..., ::-1])
+            for name, turn, share, recolor in CHANGES:
+                side = 512 * abs(share) if share > 0 else 200.0
+                where = (256, 256) if share > 0 else (512 - 0.05 * side, 256)
+                affine = cv2.getRotationMatrix2D(tuple(centers[t].tolist()), -turn, side / sides[t])
+                affine[:, 2] += np.array(where) - centers[t]
+                small, scale = frame, side / sides[t]
+                while scale < 0.5:
+                    small = cv2.resize(
+                        small, (small.shape[1] // 2, small.shape[0] // 2), interpolation=cv2.INTER_AREA
+                    )
+                    affine[:, 2] += 0.5 * affine[:, :2].sum(1)
+                    affine[:, :2] *= 2
+                    scale *= 2
+                picture = cv2.warpAffine(small, affine, (512, 512), borderValue=(127, 127, 127))
+                if recolor:
+                    picture = recolor(picture)
+                found = detector(picture)
+                hits[name].append(bool(found and agrees(found[0], np.array(where), side)))
+    return {name: round(float(np.mean(h)), 3) for name, h in hits.items()}
+
+
+def measure_empty(detector, portraits, count=500, seed=2):
+    """False alarms a picture on backgrounds and hard negatives alone."""
+    composer = Composer(portraits, seed=seed, backgrounds=200)
+    rng = np.random.default_rng(seed)
+    return sum(len(detector(composer.backgrounds.draw(rng, 256, 256))) for _ in range(count)) / count
+
+
 def main(argv=None):
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=None, help="the shipped detector by default")
@@ -141,12 +201,14 @@ def main(argv=None):
     detector = Detector(options.model, options.threshold)
     mean = reference_shape()
     with np.load(options.data / "videos" / "mediapipe478.npz") as data:
-        for name in data:
-            path = options.data / "videos" / f"{name}.mp4"
-            print(name, json.dumps(measure_clip(detector, path, data[name], mean)), flush=True)
+        clips = {options.data / "videos" / f"{name}.mp4": data[name] for name in data}
+    for path, landmarks in clips.items():
+        print(path.stem, json.dumps(measure_clip(detector, path, landmarks, mean)), flush=True)
+    print(json.dumps(measure_changed(detector, clips, mean), indent=1))
     if options.pictures:
         folders = [options.data / "portraits", options.data / "london_smiling"]
         portraits = load_portraits(folders, mean, held_out=True)
+        print("false alarms on an empty picture", measure_empty(detector, portraits))
         print(json.dumps(measure_composites(detector, portraits, options.pictures), indent=1))
 
 
