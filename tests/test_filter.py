@@ -67,7 +67,7 @@ def test_a_constant_stays_without_jitter(tiny_model):
 def test_noise_is_smoothed(tiny_model):
     frames = noisy(tiny_model, 200, np.random.default_rng(0))
     out = points(tiny_model, run(tiny_model, frames))
-    assert spread(out[50:]) < 0.4 * spread(points(tiny_model, frames)[50:])
+    assert spread(out[50:]) < 0.5 * spread(points(tiny_model, frames)[50:])
 
 
 @pytest.mark.parametrize("time_steps", ["even", "uneven"])
@@ -210,3 +210,17 @@ def test_what_is_not_finite_is_refused(tiny_model):
     for bad in ({"translation": np.array([np.nan, 0])}, {"scale": 0.0}, {"rotation": np.full(3, np.inf)}):
         with pytest.raises(InputError, match="finite"), np.errstate(invalid="ignore"):
             causal.step(None, face(tiny_model, **bad), 0.0)
+
+
+def test_points_stay_while_the_identity_settles(tiny_model):
+    """Identity noise that the pose and expression cannot know of must not become error or jitter."""
+    rng = np.random.default_rng(0)
+    base = face(tiny_model, landmark_sigma=np.full(68, 0.2))
+    frames = [replace(base, identity=base.identity + rng.normal(0, 0.4, 6)) for _ in range(100)]
+    out = run(tiny_model, frames)
+    seen = points(tiny_model, frames)
+    kept = points(tiny_model, out)
+    exchanged = points(
+        tiny_model, [replace(f, identity=o.identity) for f, o in zip(frames, out, strict=True)]
+    )
+    assert np.abs(kept - seen)[20:].mean() < 0.8 * np.abs(exchanged - seen)[20:].mean()

@@ -4,7 +4,8 @@ Every channel (rotation, translation, log scale, each expression) is a Kalman fi
 velocity. Two things make it adaptive: the measurement noise is the network's own uncertainty of this
 frame, carried from the landmarks to the channel, and an innovation beyond the gate widens the predicted
 position so that a blink or a quick turn passes at once. Rotation is filtered on the manifold. The
-identity, which does not change, is a robust mean that settles as evidence grows.
+identity, which does not change, is a robust mean that settles as evidence grows; what a frame's own
+identity explained in the image is taken up by its pose and expression, so that its points stay in place.
 """
 
 from dataclasses import dataclass, field, replace
@@ -13,8 +14,9 @@ import cv2
 import numpy as np
 
 from .align.alignment import Alignment
+from .align.transfer import with_identity
 from .errors import InputError
-from .face_model.morphable import MorphableModel
+from .face_model.morphable import LinearShape, MorphableModel
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,13 @@ class CausalFilter:
     model: MorphableModel
     settings: FilterSettings = field(default_factory=FilterSettings)
     _gain: np.ndarray = field(init=False, repr=False)
+    _landmarks: LinearShape = field(init=False, repr=False)
     _centroid: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self):
         object.__setattr__(self, "_gain", channel_gain(self.model))
-        object.__setattr__(self, "_centroid", self.model.landmarks("ibug68").mean.mean(0).astype(float))
+        object.__setattr__(self, "_landmarks", self.model.landmarks("ibug68"))
+        object.__setattr__(self, "_centroid", self._landmarks.mean.mean(0).astype(float))
 
     def step(self, state, alignment, time_s):
         """Take in one frame. state: the `FilterState` before, None for a new face; time_s: seconds.
@@ -88,29 +92,39 @@ class CausalFilter:
         any length are taken; time that stands still or runs back counts as a millisecond. Raises
         InputError if the alignment or the time is not finite.
         """
-        measured, rotation = self._measurement(alignment)
-        if not (np.isfinite(time_s) and np.isfinite(measured).all() and np.isfinite(rotation).all()):
-            raise InputError("the filter needs finite alignments and times")
-        variance = self._measurement_variance(alignment)
+        numbers = np.concatenate(
+            [
+                alignment.rotation,
+                alignment.translation,
+                [alignment.scale],
+                alignment.expression,
+                alignment.identity,
+            ]
+        )
+        if not (np.isfinite(time_s) and np.isfinite(numbers).all() and alignment.scale > 0):
+            raise InputError("the filter needs finite alignments and times, and a positive scale")
         if state is None:
-            state = self._first(alignment, rotation, measured, variance, time_s)
-        elif time_s - state.time_s > self.settings.gap_s:
-            identity = self._averaged(state, alignment, rotation, 1 / 30)
-            state = replace(
-                self._first(alignment, rotation, measured, variance, time_s),
-                identity=identity.identity,
-                identity_weight=identity.identity_weight,
-                identity_spread=identity.identity_spread,
-            )
+            state = self._first(alignment, time_s)
         else:
-            state = self._update(state, alignment, rotation, measured, variance, time_s)
+            dt = max(float(time_s) - state.time_s, 1e-3)
+            # The frame's own identity gives way to the mean, and its landmarks stay where they are.
+            mean = self._averaged(state, alignment, dt)
+            alignment = with_identity(alignment, mean.identity, self._landmarks)
+            if dt > self.settings.gap_s:
+                state = replace(
+                    self._first(alignment, time_s),
+                    identity_weight=mean.identity_weight,
+                    identity_spread=mean.identity_spread,
+                )
+            else:
+                state = self._update(mean, alignment, dt)
         return state, self._filtered(state, alignment)
 
     def _measurement(self, alignment):
-        rotation = _rodrigues(np.asarray(alignment.rotation, float))
+        rotation = alignment.rotation_matrix
         center = np.asarray(alignment.translation) + alignment.scale * (rotation @ self._centroid)[:2]
-        log_scale = np.log(alignment.scale) if alignment.scale > 0 else np.nan
-        return np.concatenate([np.zeros(3), center, [log_scale], alignment.expression]), rotation
+        value = np.concatenate([np.zeros(3), center, [np.log(alignment.scale)], alignment.expression])
+        return value, rotation
 
     def _filtered(self, state, alignment):
         scale = float(np.exp(state.value[5]))
@@ -137,19 +151,22 @@ class CausalFilter:
             [[s.rotation] * 3, [s.translation * scale] * 2, [s.log_scale], np.full(count - 6, s.expression)]
         )
 
-    def _first(self, alignment, rotation, measured, variance, time_s):
+    def _first(self, alignment, time_s):
+        measured, rotation = self._measurement(alignment)
+        variance = self._measurement_variance(alignment)
         # A velocity of which nothing is known: what ordinary acceleration gives in a tenth of a second.
         speed = self._acceleration(alignment.scale, len(measured)) * 0.1
         covariance = np.stack([variance, np.zeros_like(variance), speed**2])
         # The first frame counts as one of a thirtieth of a second.
-        weight = self._view_weight(alignment, rotation) / 30
+        weight = self._view_weight(alignment) / 30
         identity = np.asarray(alignment.identity, float)
         return FilterState(
             float(time_s), rotation, measured, np.zeros_like(measured), covariance, identity, weight, 0.0
         )
 
-    def _update(self, state, alignment, rotation, measured, variance, time_s):
-        dt = max(float(time_s) - state.time_s, 1e-3)
+    def _update(self, state, alignment, dt):
+        measured, rotation = self._measurement(alignment)
+        variance = self._measurement_variance(alignment)
         a = self._acceleration(alignment.scale, len(measured))
         p, c, v = state.covariance
         # Predict: constant velocity, white acceleration over the step.
@@ -179,20 +196,20 @@ class CausalFilter:
         covariance = np.stack([p - gain * p, c - gain * c, v - velocity_gain * c])
         turned = _rodrigues(moved[:3]) @ predicted
         return replace(
-            self._averaged(state, alignment, rotation, dt),
-            time_s=max(float(time_s), state.time_s),
+            state,
+            time_s=state.time_s + dt,
             rotation=turned,
             value=value,
             velocity=velocity,
             covariance=covariance,
         )
 
-    def _averaged(self, state, alignment, rotation, dt):
+    def _averaged(self, state, alignment, dt):
         """The robust running mean of the identity: each frame weighs its seconds, its view and its fit."""
         s = self.settings
         difference = np.asarray(alignment.identity, float) - state.identity
         distance = float(difference @ difference)
-        weight = min(dt, 0.2) * self._view_weight(alignment, rotation)
+        weight = min(dt, 0.2) * self._view_weight(alignment)
         if state.identity_spread > 0:
             weight /= 1 + distance / (s.identity_outlier**2 * state.identity_spread)
         total = min(state.identity_weight + weight, s.evidence_s)
@@ -204,9 +221,9 @@ class CausalFilter:
             identity_spread=(1 - share) * (state.identity_spread + share * distance),
         )
 
-    def _view_weight(self, alignment, rotation):
+    def _view_weight(self, alignment):
         # The nose looks along the model's -z; a frontal view shows most of the identity.
-        frontal = max(float(rotation[2, 2]), 0.0)
+        frontal = max(float(alignment.rotation_matrix[2, 2]), 0.0)
         floor = self.settings.identity_floor
         return max(alignment.confidence, 1e-3) * (floor + (1 - floor) * frontal**2)
 

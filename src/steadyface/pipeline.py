@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .align.alignment import Alignment
+from .align.transfer import with_identity
 from .errors import InputError, NoFaceError
 from .filter import FilterSettings
 from .image import check_image
@@ -18,6 +20,8 @@ from .video import read_video, write_video
 QUALITIES = {"live": "detector, alignment network and causal filter, in real time"}
 #: A face seen for less time, in a video where others are seen longer, is taken for a mistake.
 SHORTEST_S = 0.4
+#: Identity coefficients that differ by no more than this are the same face.
+SAME_IDENTITY = 0.01
 
 Progress = Callable[[int, "int | None"], None]
 Note = Callable[[str], None]
@@ -143,22 +147,35 @@ class _Record:
         self._index.append(index)
         self._time_s.append(face.time_s)
         row = np.concatenate(
-            [a.rotation, a.translation, [a.scale, a.confidence], a.landmark_sigma, a.expression]
+            [a.rotation, a.translation, [a.scale, a.confidence], a.landmark_sigma, a.expression, a.identity]
         )
         self._numbers.frombytes(row.astype(np.float32).tobytes())
-        # The filter's mean of all frames so far: the last is the best.
-        self._identity = a.identity
 
     def track(self, image_size, fps, model):
-        rows = np.array(self._numbers, np.float32).reshape(len(self._index), -1)
-        rotation, translation, scale, confidence, sigma, expression = np.split(rows, [3, 5, 6, 7, 75], axis=1)
+        rows = np.frombuffer(self._numbers, np.float32).reshape(len(self._index), -1).copy()
+        shape = model.landmarks("ibug68")
+        widths = [3, 2, 1, 1, 68, model.expression_count, model.identity_count]
+        rotation, translation, scale, confidence, sigma, expression, identity = np.split(
+            rows, np.cumsum(widths)[:-1], axis=1
+        )
+        # The filter's mean identity of all frames is the last one: earlier frames are brought to it.
+        final = identity[-1].astype(float)
+        for i in np.flatnonzero(np.abs(identity - identity[-1]).max(1) > SAME_IDENTITY):
+            numbers = (rotation[i], float(scale[i, 0]), translation[i], identity[i], expression[i], sigma[i])
+            a = with_identity(Alignment(*numbers, float(confidence[i, 0])), final, shape)
+            rotation[i], scale[i], translation[i], expression[i] = (
+                a.rotation,
+                a.scale,
+                a.translation,
+                a.expression,
+            )
         return Track.from_image_pose(
             frame_index=np.array(self._index, np.int64),
             time_s=np.array(self._time_s),
             rotation=rotation,
             translation=translation,
             scale=scale[:, 0],
-            identity=np.asarray(self._identity, np.float32),
+            identity=identity[-1].copy(),
             expression=expression,
             sigma=sigma,
             confidence=confidence[:, 0],

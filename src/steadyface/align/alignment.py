@@ -37,8 +37,10 @@ class Alignment:
 
     def project(self, shape):
         """Points of a `LinearShape`, (P, 3): x and y in image px, depth from the head's origin in px."""
-        points = shape(self.identity, self.expression) @ self.rotation_matrix.T
-        points = self.scale * points
+        # In the basis' own precision: another would convert all of it, every frame.
+        kind = shape.mean.dtype
+        turn = (self.scale * self.rotation_matrix).astype(kind)
+        points = shape(self.identity.astype(kind), self.expression.astype(kind)) @ turn.T
         points[:, :2] += self.translation
         return points
 
