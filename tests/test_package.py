@@ -1,5 +1,7 @@
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -40,3 +42,40 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_the_commands_do_not_import_what_only_training_needs():
     names = loaded_after("import steadyface.cli, steadyface.pipeline, steadyface.live, steadyface.demo")
     assert not {"torch", "numba", "scipy", "anny", "matplotlib", "onnx"} & names
+
+
+SOURCE = Path(sf.__file__).parent
+RUNTIME = {"numpy", "cv2", "onnxruntime", "av", "typer", "rich"}
+TRAINING = {"learn", "networks"}
+TOP = {"pipeline", "cli", "demo"}
+
+
+def imports(path):
+    """Names that a file imports: third-party packages, and modules of steadyface by their first part."""
+    package = path.relative_to(SOURCE).parent.parts
+    outside, inside = set(), set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            outside |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            outside.add((node.module or "").split(".")[0])
+        elif isinstance(node, ast.ImportFrom):
+            base = [*package[: len(package) - node.level + 1], *(node.module or "").split(".")]
+            inside.add(next((part for part in base if part), ""))
+            if not node.module and len(package) < node.level:
+                inside |= {alias.name for alias in node.names}
+    return outside - set(sys.stdlib_module_names) - {"steadyface", "__future__"}, inside
+
+
+RUNTIME_FILES = sorted(p for p in SOURCE.rglob("*.py") if p.relative_to(SOURCE).parts[0] not in TRAINING)
+
+
+@pytest.mark.parametrize("path", RUNTIME_FILES, ids=lambda p: p.relative_to(SOURCE).as_posix())
+def test_arrows_point_one_way(path):
+    """What runs for users needs no training code; stages know nothing of the pipeline above them."""
+    outside, inside = imports(path)
+    assert outside <= RUNTIME
+    assert not inside & TRAINING
+    stage = path.relative_to(SOURCE).parts[0].removesuffix(".py")
+    if stage not in {*TOP, "__init__", "evaluate"}:
+        assert not inside & TOP
