@@ -241,6 +241,29 @@ def test_writes_a_set_that_the_trainer_reads(tmp_path, head, still, processes):
         np.testing.assert_allclose(u, 0, atol=1e-6)
 
 
+def test_evenly_takes_every_portrait_once(tmp_path, head, still):
+    picture, (rotation, scale, translation), identity, expression = still
+    np.save(tmp_path / "images.npy", np.stack([picture] * 4))
+    np.savez(
+        tmp_path / "labels.npz",
+        name=np.array(["a", "b", "c", "d"]),
+        rotation=np.stack([rotation] * 4),
+        scale=np.full(4, scale),
+        translation=np.stack([translation] * 4),
+        identity=np.stack([identity] * 4),
+        expression=np.stack([expression] * 4),
+        skin_ita=np.array([60.0, 0, -40, np.nan]),
+        fit_error=np.array([0.01, 0.01, 0.9, 0.01]),
+    )
+    out = tmp_path / "even"
+    profile_cache(
+        tmp_path, out, 8, yaw_min=1.0, expressions=False, evenly=True, model=head.model, processes=1
+    )
+    with np.load(out / "labels.npz") as z:
+        assert sorted(z["name"]) == sorted([*"abcd"] * 2)
+        np.testing.assert_array_equal(z["expression"], np.broadcast_to(expression, z["expression"].shape))
+
+
 def test_a_missing_cache_says_how_to_make_it(tmp_path):
     with pytest.raises(InputError, match=r"steadyface\.learn\.portraits"):
         profile_cache(tmp_path / "none", tmp_path / "out", 3)

@@ -51,11 +51,21 @@ def draw_angles(rng, start, yaw_min=0.0, yaw_max=np.pi / 2):
 
 
 def profile_cache(
-    cache, out, count, seed=0, yaw_min=0.0, yaw_max=np.pi / 2, expressions=True, processes=2, model=None
+    cache,
+    out,
+    count,
+    seed=0,
+    yaw_min=0.0,
+    yaw_max=np.pi / 2,
+    expressions=True,
+    evenly=False,
+    processes=2,
+    model=None,
 ):
     """Write a set of re-posed, re-expressed portraits.
 
-    cache: folder written by `build_portrait_cache`; yaw_min, yaw_max: radians; expressions: vary them too.
+    cache: folder written by `build_portrait_cache`; yaw_min, yaw_max: radians; expressions: vary them too;
+    evenly: take every portrait equally often, as a measurement needs it, and not the rare kinds more often.
     Raises InputError if the cache is missing.
     """
     cache = Path(cache)
@@ -66,12 +76,15 @@ def profile_cache(
     with np.load(cache / "labels.npz") as z:
         labels = {key: z[key] for key in z.files}
     angles = euler_from_matrix(labels["rotation"])
-    weights = source_weights(labels)
-    # A turned photograph cannot show large poses of its other side: take it less often for them.
-    weights *= np.where(np.abs(angles[:, 1]) > FRONTAL_RAD, 0.5, 1)
-    weights /= weights.sum()
     # Each source is taken apart once and rendered twice.
-    chosen = np.random.default_rng(seed).choice(len(images), (count + 3) // 2 + 1, p=weights)
+    rng, sources = np.random.default_rng(seed), (count + 3) // 2 + 1
+    if evenly:
+        rounds = -(-sources // len(images))
+        chosen = np.concatenate([rng.permutation(len(images)) for _ in range(rounds)])
+    else:
+        # A turned photograph cannot show large poses of its other side: take it less often.
+        weights = source_weights(labels) * np.where(np.abs(angles[:, 1]) > FRONTAL_RAD, 0.5, 1)
+        chosen = rng.choice(len(images), sources, p=weights / weights.sum())
     names = head.model.expression_names
     last = {}
 
@@ -104,11 +117,14 @@ def main(
     yaw_min: Annotated[float, typer.Option(help="Degrees.")] = 0.0,
     yaw_max: Annotated[float, typer.Option(help="Degrees.")] = 90.0,
     expressions: Annotated[bool, typer.Option(help="Vary the expression too.")] = True,
+    evenly: Annotated[bool, typer.Option(help="Take every portrait equally often.")] = False,
     processes: int = 2,
 ):
     """Turn portraits to new poses and expressions and write them as a set of samples."""
     cv2.setNumThreads(1)
-    profile_cache(cache, out, count, seed, np.radians(yaw_min), np.radians(yaw_max), expressions, processes)
+    profile_cache(
+        cache, out, count, seed, np.radians(yaw_min), np.radians(yaw_max), expressions, evenly, processes
+    )
 
 
 if __name__ == "__main__":
