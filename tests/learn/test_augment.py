@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -76,7 +78,7 @@ def test_the_standard_view_is_the_middle_of_the_picture():
 def test_clips_move_slightly_and_smoothly():
     rng = np.random.default_rng(2)
     clips = [draw_clip(rng, AugmentConfig(), 4) for _ in range(200)]
-    steps = np.array([[b.shift - a.shift for a, b in zip(c[:-1], c[1:], strict=True)] for c in clips])
+    steps = np.array([[b.shift - a.shift for a, b in pairwise(c)] for c in clips])
     assert all(len({v.mirrored for v in c}) == 1 for c in clips)
     assert np.abs(steps).max() < 0.1
     # Successive steps of a clip agree: it drifts, it does not shake.

@@ -28,7 +28,9 @@ def test_fwpdc_weights_are_wpdc_weights(case):
     slow, fast = losses.wpdc_weights(*case), losses.fwpdc_weights(*case)
     torch.testing.assert_close(fast, slow, rtol=1e-9, atol=1e-12)
     single = [t.float() for t in case]
-    torch.testing.assert_close(losses.fwpdc_weights(*single), losses.wpdc_weights(*single), rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        losses.fwpdc_weights(*single), losses.wpdc_weights(*single), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_weights_lie_between_0_and_1(case):
@@ -151,7 +153,9 @@ def test_objectives_are_least_at_the_truth_and_finite(mirror_model, name):
     rng = np.random.default_rng(2)
     rotation = matrix_from_axis_angle(rng.normal(0, 0.3, (6, 3)))
     p = join(
-        similarity_from_pose(rotation, np.full(6, 1 / 220), np.zeros((6, 2))), rng.normal(size=(6, 6)), rng.random((6, 4))
+        similarity_from_pose(rotation, np.full(6, 1 / 220), np.zeros((6, 2))),
+        rng.normal(size=(6, 6)),
+        rng.random((6, 4)),
     )
     target = torch.from_numpy(p).float()
     std = torch.cat([torch.full((12,), 1e-3), torch.ones(10)])

@@ -35,7 +35,13 @@ def test_keeps_the_loss_that_ends_nearer(line, truth, winner):
     model, optimizer = line
     targets = {"right": 3.0, "wrong": -3.0}
     result = look_ahead(
-        model, optimizer, range(5), truth, stepper(model, optimizer, targets), error(model), ("right", "wrong")
+        model,
+        optimizer,
+        range(5),
+        truth,
+        stepper(model, optimizer, targets),
+        error(model),
+        ("right", "wrong"),
     )
     assert result.winner == winner
     assert result.errors[winner] == pytest.approx(float((model.weight.detach() - truth).abs()))
@@ -46,7 +52,9 @@ def test_is_plain_training_with_the_winner(line):
     model, optimizer = line
     targets = {"a": 3.0, "b": -3.0}
     for _ in range(2):
-        look_ahead(model, optimizer, range(4), 3.0, stepper(model, optimizer, targets), error(model), ("b", "a"))
+        look_ahead(
+            model, optimizer, range(4), 3.0, stepper(model, optimizer, targets), error(model), ("b", "a")
+        )
     plain = torch.nn.Linear(1, 1, bias=False)
     with torch.no_grad():
         plain.weight.zero_()
@@ -62,6 +70,12 @@ def test_both_losses_see_the_same_batches_once(line):
     model, optimizer = line
     log = []
     look_ahead(
-        model, optimizer, [1, 2, 3], 0.0, stepper(model, optimizer, {"a": 1.0, "b": 2.0}, log), error(model), ("a", "b")
+        model,
+        optimizer,
+        [1, 2, 3],
+        0.0,
+        stepper(model, optimizer, {"a": 1.0, "b": 2.0}, log),
+        error(model),
+        ("a", "b"),
     )
     assert log == [(n, b) for n in "ab" for b in (1, 2, 3)]

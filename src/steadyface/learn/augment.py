@@ -123,7 +123,7 @@ def view_labels(params, landmarks, views, model, flip_index):
 
 
 def view_matrix(view, source, size):
-    """Affine (2, 3) from pixels of the view (size x size) to pixels of the cached picture (source x source)."""
+    """Affine (2, 3) from pixels of the view to pixels of the cached picture; source, size: their sides."""
     c, s = np.cos(view.roll) / view.scale, np.sin(view.roll) / view.scale
     turn = np.array([[c, s], [-s, c]])
     if view.mirrored:
@@ -185,7 +185,9 @@ class Appearance:
         matrix = self._colour_matrix(rng) if jitter < 0.85 else None
         table = self._gamma_table(rng) if rng.random() < 0.5 else None
         light = self.light[rng.integers(len(self.light))] if shade < c.shade else None
-        occluders = [self._draw_occluder(rng) for _ in range(rng.integers(1, 3))] if occlude < c.occlude else ()
+        occluders = (
+            [self._draw_occluder(rng) for _ in range(rng.integers(1, 3))] if occlude < c.occlude else ()
+        )
         mode = _BORDERS[0 if border < 0.6 else 1 if border < 0.85 else 2]
         fill = tuple(rng.integers(0, 256, 3).tolist()) if rng.random() < 0.4 else (0, 0, 0)
 
@@ -204,7 +206,7 @@ class Appearance:
 
     def _colour_matrix(self, rng):
         n = rng.standard_normal(6)
-        grey = np.full((3, 3), 1 / 3) * [[0.9], [1], [1.1]] if rng.random() < 0.02 else np.tile([0.3, 0.59, 0.11], (3, 1))
+        grey = np.tile([0.3, 0.59, 0.11], (3, 1))
         saturation = 0.0 if rng.random() < self.config.grey else float(np.exp(0.35 * n[0]))
         matrix = saturation * np.eye(3) + (1 - saturation) * grey
         contrast = np.exp(0.2 * n[1])

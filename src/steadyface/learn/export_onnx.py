@@ -76,7 +76,9 @@ def export(network, path, face_model_name, tolerance=1e-3):
     for ours, theirs, scale in zip(outputs, expected, scales, strict=True):
         worst = float(np.abs((ours - theirs.numpy()) / scale).max())
         if not worst < tolerance:
-            raise OutputError(f"the exported network differs from the trained one by {worst:.2g}, more than {tolerance}")
+            raise OutputError(
+                f"the exported network differs from the trained one by {worst:.2g} > {tolerance}"
+            )
     path = Path(path)
     partial = path.with_suffix(".partial")
     partial.write_bytes(data)
@@ -128,7 +130,7 @@ def write_card(path, config, trainer, results):
         f"face model `{trainer.model.name}`; trained by `python -m steadyface.learn.train`.",
         "",
         f"- iterations: {trainer.iteration} of {config.batches.size} crops",
-        f"- time: {trainer.seconds / 60:.1f} min, {config.threads} threads, {platform.processor() or platform.machine()}",
+        f"- time: {trainer.seconds / 60:.1f} min, {config.threads} threads, {platform.machine()}",
         "- data: " + ", ".join(f"{Path(k).name} {v:g}" for k, v in config.batches.sets.items()),
         f"- objective: {config.objective}" + (", landmark-regression regularization" if config.lrr else ""),
         f"- started from: {Path(config.init_from).name if config.init_from else 'random weights'}",

@@ -20,8 +20,10 @@ def _plain(value):
 
 
 def read(path):
-    """All records of a log; a last line cut short by an interruption is left out."""
+    """All records of a log, none if there is no file; a line cut short by an interruption is left out."""
     records = []
+    if not Path(path).is_file():
+        return records
     for line in Path(path).read_text().splitlines():
         try:
             records.append(json.loads(line))
@@ -40,25 +42,27 @@ def plot(log_path, picture_path):
     heldout = [r for r in records if r["kind"] == "heldout"]
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.subplots(2, 2)
-    keys = sorted({k for r in train for k in r} - {"kind", "iteration", "minutes", "rate", "images_per_s", "winner"})
+    not_terms = {"kind", "iteration", "minutes", "rate", "images_per_s", "winner", "gradient"}
+    keys = sorted({k for r in train for k in r} - not_terms)
     for key in keys:
         rows = [(r["iteration"], r[key]) for r in train if key in r]
         target = axes[0, 0] if key == "vertex_mm" else axes[0, 1]
         target.plot(*zip(*rows, strict=True), label=key, linewidth=1)
     axes[0, 0].set(title="training vertex error, mm", yscale="log")
     axes[0, 1].set(title="loss terms", yscale="symlog")
-    axes[0, 1].legend(fontsize=7)
+    if train:
+        axes[0, 1].legend(fontsize=7)
     for name in sorted({r["set"] for r in heldout}):
         rows = [(r["iteration"], r["error"]) for r in heldout if r["set"] == name]
         axes[1, 0].plot(*zip(*rows, strict=True), marker="o", label=name)
     axes[1, 0].set(title="held-out error, percent inter-ocular", yscale="log")
     if heldout:
         axes[1, 0].legend(fontsize=7)
-    winners = [(r["iteration"], r["winner"]) for r in train if "winner" in r]
-    if winners:
+    winners = [(r["iteration"], r["winner"]) for r in train]
+    if len({w for _, w in winners}) > 1:
         axes[1, 1].plot(*zip(*winners, strict=True), ".", markersize=4)
         axes[1, 1].set(title="look-ahead's choice")
-    else:
+    elif train:
         axes[1, 1].plot(*zip(*[(r["iteration"], r["rate"]) for r in train], strict=True))
         axes[1, 1].set(title="learning rate")
     for a in axes.flat:

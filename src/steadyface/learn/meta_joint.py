@@ -40,6 +40,8 @@ def look_ahead(model, optimizer, train_batches, test_batch, step, vertex_error, 
             errors[name] = float(vertex_error(test_batch))
         if best is None or errors[name] < errors[best[0]]:
             best = (name, terms, _state(model, optimizer))
+    if best is None:
+        raise ValueError("give at least one loss to look ahead with")
     winner, terms, (weights, state) = best
     model.load_state_dict(weights)
     optimizer.load_state_dict(state)

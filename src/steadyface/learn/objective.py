@@ -60,8 +60,8 @@ class Objective:
         if name == "distance":
             return losses.vertex_distance_loss(predicted["vertices"], truth["vertices"], weight, face)
         if name == "vanilla-joint":
-            pair = [self.base(n, regression, predicted, batch, truth) for n in ("fwpdc", "vdc")]
-            return losses.vanilla_joint_loss(*pair, self.beta)
+            fwpdc, vdc = (self.base(n, regression, predicted, batch, truth) for n in ("fwpdc", "vdc"))
+            return losses.vanilla_joint_loss(fwpdc, vdc, self.beta)
         if name not in ("fwpdc", "wpdc"):
             raise ValueError(f"unknown loss {name!r}: choose from {', '.join(BASE_LOSSES)}")
         arguments = (regression.params, batch["params"], self.vertex_mean, self.basis)

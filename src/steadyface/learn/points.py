@@ -20,7 +20,9 @@ class FacePoints(nn.Module):
 
     def __init__(self, model, vertex_count=800, seed=0):
         super().__init__()
-        kept = np.flatnonzero(model.region("face")) if "face" in model.regions else np.arange(model.vertex_count)
+        kept = np.arange(model.vertex_count)
+        if "face" in model.regions:
+            kept = np.flatnonzero(model.regions["face"])
         if vertex_count is not None and len(kept) > vertex_count:
             kept = np.sort(np.random.default_rng(seed).choice(kept, vertex_count, replace=False))
         weight = np.ones(model.vertex_count, np.float32)

@@ -11,6 +11,8 @@ from .parameters import join, similarity_from_pose
 
 #: The cached pictures show this much more than the standard crop, so that crops can move in them.
 CACHE_MARGIN = 4 / 3
+_LABELS = ("rotation", "scale", "translation", "identity", "expression")
+_LABELS += ("landmarks478", "weight478", "eye_open", "mouth_open")
 
 
 @dataclass(frozen=True)
@@ -41,16 +43,13 @@ def load_samples(folder):
         raise InputError(f"{folder} is no sample set: it must hold images.npy and labels.npz")
     images = np.load(folder / "images.npy", mmap_mode="r")
     with np.load(folder / "labels.npz") as z:
-        a = {
-            key: z[key]
-            for key in (
-                "rotation scale translation identity expression landmarks478 weight478 eye_open mouth_open"
-            ).split()
-        }
+        a = {key: z[key] for key in _LABELS}
         tone = z["skin_ita"] if "skin_ita" in z else np.full(len(images), np.nan)
     if len(images) != len(a["rotation"]):
         raise InputError(f"{folder}: {len(images)} images but {len(a['rotation'])} labels")
-    params = join(similarity_from_pose(a["rotation"], a["scale"], a["translation"]), a["identity"], a["expression"])
+    params = join(
+        similarity_from_pose(a["rotation"], a["scale"], a["translation"]), a["identity"], a["expression"]
+    )
     return Samples(
         images,
         params.astype(np.float32),
@@ -111,7 +110,10 @@ class SampleMix:
             raise InputError(f"every set's share must be positive, got {dict(sets)}")
         self.first = np.cumsum([0, *(len(s) for s in self.sets)])
         probability = np.concatenate(
-            [share * sampling_weights(s, strength) for share, s in zip(shares / shares.sum(), self.sets, strict=True)]
+            [
+                share * sampling_weights(s, strength)
+                for share, s in zip(shares / shares.sum(), self.sets, strict=True)
+            ]
         )
         self.cumulative = np.cumsum(probability)
         self.params = np.concatenate([s.params for s in self.sets])
@@ -139,5 +141,5 @@ def mediapipe_flip_index(model):
     distance = np.linalg.norm(mean[:, None] * (-1, 1, 1) - mean[None], axis=-1)
     flip = linear_sum_assignment(distance**2)[1]
     if not np.array_equal(flip[flip], np.arange(len(flip))):
-        raise InputError("the model's MediaPipe points do not pair up left to right: its embedding is not symmetric")
+        raise InputError("the model's MediaPipe points do not pair up left to right")
     return flip

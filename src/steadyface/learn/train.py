@@ -51,9 +51,9 @@ class TrainConfig:
     pooling: str = "depthwise"
     vertex_count: int = 800
     optimizer: str = "adamw"
-    learning_rate: float = 3e-3
+    learning_rate: float = 2e-3
     weight_decay: float = 0.02
-    clip_norm: float = 100.0
+    clip_norm: float = 2000.0
     schedule: str = "cosine"
     warmup: float = 0.03
     minutes: float | None = None
@@ -80,14 +80,20 @@ def keep_memory():
 
 
 def make_optimizer(config, network):
-    """AdamW, or SGD with Nesterov momentum; norms, biases and pooling weights do not decay."""
-    decayed, plain = [], []
+    """AdamW, or SGD with Nesterov momentum; norms, biases and pooling weights do not decay.
+
+    Each group's "factor" scales the learning rate: the pooling weights (1/16) are a tenth of the others,
+    and with steps of the same size training starts twice as slowly.
+    """
+    decayed, plain, pooling = [], [], []
     for name, p in network.named_parameters():
-        (plain if p.ndim < 2 or "pool" in name else decayed).append(p)
+        (pooling if ".pool." in name else plain if p.ndim < 2 else decayed).append(p)
     groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+        {"params": decayed, "weight_decay": config.weight_decay, "factor": 1.0},
+        {"params": plain, "weight_decay": 0.0, "factor": 1.0},
+        {"params": pooling, "weight_decay": 0.0, "factor": 0.1},
     ]
+    groups = [g for g in groups if g["params"]]
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
     if config.optimizer == "sgd":
@@ -142,7 +148,9 @@ class Trainer:
             config.lrr,
             config.beta,
         )
-        self.heldout = {k: HeldOut(v, self.model, config.batches.image_size) for k, v in config.heldout.items()}
+        self.heldout = {
+            k: HeldOut(v, self.model, config.batches.image_size) for k, v in config.heldout.items()
+        }
         self.log = Log(self.out / "log.jsonl")
 
     def _restore(self, state):
@@ -207,11 +215,17 @@ class Trainer:
         c = self.config
         rate = c.learning_rate * rate_factor(self.progress(), c.schedule, c.warmup)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["factor"]
         if c.objective == "meta-joint":
             batches = [next(stream) for _ in range(c.look_ahead + 1)]
             result = look_ahead(
-                self.network, self.optimizer, batches[:-1], batches[-1], self.step, self.vertex_error, META_JOINT
+                self.network,
+                self.optimizer,
+                batches[:-1],
+                batches[-1],
+                self.step,
+                self.vertex_error,
+                META_JOINT,
             )
             steps, terms, winner = c.look_ahead, result.terms, result.winner
             self.losses_won.append(winner)
@@ -267,7 +281,7 @@ class Trainer:
                             kind="train", iteration=self.iteration, minutes=self.seconds / 60, winner=winner,
                             images_per_s=speed, **record,
                         )  # fmt: skip
-                        text = f"{self.iteration} it, {speed:.0f} img/s, vertices {record['vertex_mm']:.2f} mm"
+                        text = f"{self.iteration} it, {speed:.0f} img/s, {record['vertex_mm']:.2f} mm"
                         bar.update(task, completed=self.progress(), state=f"{text} {state}")
                         logged, sums, count, images, since = now, {}, 0, 0, now
                     if now - validated > 60 * c.validate_minutes:
@@ -310,7 +324,7 @@ def main(
     iterations: Annotated[int | None, typer.Option(help="Budget of iterations.")] = None,
     objective: Annotated[str, typer.Option(help="Loss or strategy.")] = "distance-from-fwpdc",
     batch: Annotated[int, typer.Option(help="Crops in a batch.")] = 96,
-    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 3e-3,
+    learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     threads: Annotated[int, typer.Option(help="Threads of the network.")] = 2,
     workers: Annotated[int, typer.Option(help="Processes that make batches.")] = 1,
     init_from_onnx: Annotated[str | None, typer.Option(help="Exported weights to start from.")] = None,
@@ -340,7 +354,7 @@ def main(
     for text in setting or ():
         config = with_setting(config, text)
     for name, r in train(config, resume).items():
-        print(f"{name}: {r['error']:.2f} % (labels {r['label_residual']:.2f} %), eyes {r['eye_correlation']:.3f}")
+        print(f"{name}: {r['error']:.2f} % of inter-ocular, the labels {r['label_residual']:.2f} %")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,9 @@ class HeldOut:
             for first in range(0, len(self.images), batch):
                 image = torch.from_numpy(self.images[first : first + batch])
                 r = network(image.permute(0, 3, 1, 2).float())
-                parts.append((r.params.numpy(), r.log_sigma.numpy(), torch.sigmoid(r.confidence_logit).numpy()))
+                parts.append(
+                    (r.params.numpy(), r.log_sigma.numpy(), torch.sigmoid(r.confidence_logit).numpy())
+                )
         network.train(training)
         return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 

@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from .norm_relu import NormReLU
+
 #: (output channels at width 1, stride) of the depthwise-separable blocks.
 BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
 STEM_CHANNELS = 32
@@ -18,8 +20,7 @@ def _channels(count, width):
 def _normalized_convolution(inputs, outputs, kernel, stride, groups=1):
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
+        NormReLU(outputs),
     )
 
 
@@ -96,8 +97,8 @@ class FaceRegressor(nn.Module):
         for head in (self.params_head, self.landmarks_head, self.log_sigma_head, self.confidence_head):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
-        # exp(-4) = 0.018 of the crop's side, 4 mm: about the error of an early network.
-        nn.init.constant_(self.log_sigma_head.bias, -4.0)
+        # exp(-2.5) = 0.08 of the crop's side, 18 mm: about the error of the mean face.
+        nn.init.constant_(self.log_sigma_head.bias, -2.5)
         with torch.no_grad():
             self.landmarks_head.bias.copy_(torch.as_tensor(mean_landmarks, dtype=torch.float32).reshape(-1))
         self.params_mean = nn.Buffer(torch.as_tensor(mean, dtype=torch.float32).clone())
