@@ -91,8 +91,7 @@ def _progress(what):
 
     class Rate(ProgressColumn):
         def render(self, task):
-            speed = task.finished_speed or task.speed
-            return Text("" if speed is None else f"{speed:.0f} frames/s")
+            return Text(f"{task.completed / task.elapsed:.0f} frames/s" if task.elapsed else "")
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
