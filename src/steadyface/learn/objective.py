@@ -28,7 +28,7 @@ class TermWeights:
     """
 
     landmarks: float = 1.0
-    openings: float = 0.7
+    openings: float = 1.0
     coefficients: float = 0.3
     motion: float = 0.5
     sigma: float = 0.05
