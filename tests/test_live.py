@@ -197,3 +197,43 @@ def test_time_must_be_a_number_and_faces_at_least_one(tiny_model):
         live(scene.image(0), float("nan"))
     with pytest.raises(InputError, match="at least 1"):
         LiveTracker(model=tiny_model, detector=scene.detector, regressor=scene.regressor, max_faces=0)
+
+
+def sudden(model):
+    """A face that stands still, jumps by a third of its crop, and stands still again."""
+    before, after = (still_face(model, center=(x, 120), scale=0.4) for x in (120, 120 + 0.35 * 220 * 0.4))
+    return lambda index: before(index) if index < 10 else after(index)
+
+
+def test_a_sudden_move_is_looked_at_twice(tiny_model):
+    scene = Scene([sudden(tiny_model)])
+    frames = run(scene, tiny_model, 20)
+    assert ids(frames) == [[0]] * 20
+    assert scene.regressor_calls.count(10) == 2
+    assert scene.regressor_calls.count(15) == 1
+    assert scene.detector_calls == [0]
+
+
+def test_a_vague_answer_is_checked_by_the_detector(tiny_model):
+    """A network that goes astray: off-centre, and more uncertain than usual, whatever crop it gets."""
+    from dataclasses import replace
+
+    scene = Scene([still_face(tiny_model)])
+
+    def astray(image, crops):
+        answers = scene.regressor(image, crops)
+        if scene.index(image) not in (10, 11):
+            return answers
+        good = [np.linalg.norm(c.center - scene.truth(10)[0].crop.center) < 0.3 * c.side for c in crops]
+        return [
+            a
+            if g and len(scene.detector_calls) > 1
+            else replace(a, scale=0.8 * a.scale, landmark_sigma=5 * a.landmark_sigma)
+            for a, g in zip(answers, good, strict=True)
+        ]
+
+    with LiveTracker(model=tiny_model, detector=scene.detector, regressor=astray, max_faces=1) as live:
+        frames = [live(scene.image(i), i / FPS) for i in range(20)]
+    assert ids(frames) == [[0]] * 20
+    assert scene.detector_calls == [0, 10]
+    assert error_px(scene, tiny_model, frames) < 2

@@ -1,11 +1,12 @@
 """The live tracker: frame by frame, from pixels to steady faces with stable ids."""
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 
 from .align.alignment import Alignment
-from .align.crop import Crop
+from .align.crop import SIDE_MM, Crop
 from .detect.associate import AssociationSettings, FaceIds, crop_distance
 from .errors import InputError
 from .face_model.morphable import MorphableModel, load_face_model
@@ -20,8 +21,11 @@ class LiveSettings:
     confidence: below it a face counts as lost; first_confidence: a new face needs as much. Crop sides that
     are believed, px and times the longer side of the image: smallest_px, largest. sigma: largest believed
     mean landmark uncertainty over the crop's side. largest_step: move of the crop in one frame over its
-    side, largest_zoom: ratio of sides. look_every_s: time between looks for new faces while others are
-    followed. ids: when two crops hold one face, and when a lost face gets its id back.
+    side, largest_zoom: ratio of sides. doubt: times the face's usual uncertainty at which an answer is
+    doubted; settled: distance in sides (`crop_distance`) between the crop that was looked at and the face
+    found in it from which it is doubted too. rescue_every_s: time between the detector's looks at doubted
+    faces; look_every_s: between its looks for new faces while others are followed. ids: when two crops hold
+    one face, and when a lost face gets its id back.
     """
 
     confidence: float = 0.5
@@ -31,9 +35,24 @@ class LiveSettings:
     sigma: float = 0.12
     largest_step: float = 0.6
     largest_zoom: float = 1.6
+    doubt: float = 2.0
+    settled: float = 0.12
+    rescue_every_s: float = 0.15
     look_every_s: float = 0.5
     ids: AssociationSettings = field(default_factory=AssociationSettings)
     filter: FilterSettings = field(default_factory=FilterSettings)
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """Where a face was in the last frame, and how vague answers to it usually are."""
+
+    crop: Crop
+    usual: float
+
+
+def _vagueness(alignment):
+    return float(np.mean(alignment.landmark_sigma)) / (SIDE_MM * alignment.scale)
 
 
 @dataclass(frozen=True)
@@ -102,15 +121,15 @@ class LiveTracker:
         self._regressor = regressor
         self._filter = CausalFilter(self.model, settings.filter)
         self._ids = FaceIds(settings.ids)
-        self._crops: dict[int, Crop] = {}
+        self._followed: dict[int, _Followed] = {}
         self._states: dict[int, FilterState] = {}
-        self._next_look_s = -np.inf
+        self._next_look_s = self._next_rescue_s = -np.inf
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self._crops, self._states = {}, {}
+        self._followed, self._states = {}, {}
 
     def __call__(self, frame, time_s):
         """The faces of one frame, oldest first: list of `LiveFace`, empty if there is none.
@@ -121,38 +140,66 @@ class LiveTracker:
         frame = check_image(frame)
         if not np.isfinite(time_s):
             raise InputError(f"the time of a frame must be a finite number of seconds, got {time_s}")
-        found = self._follow(frame)
-        lost = len(found) < len(self._crops)
+        detect = cache(lambda: self._detector(frame))
+        found = self._follow(frame, time_s, detect)
+        lost = len(found) < len(self._followed)
         # Two results on one face: the older id stays.
         for face_id in self._ids.followed(time_s, {i: a.crop for i, a in found.items()}):
             del found[face_id]
         if self._should_look(len(found), lost, time_s):
-            found |= self._look(frame, list(found.values()), time_s)
+            found |= self._look(frame, list(found.values()), time_s, detect)
         faces = [self._filtered(face_id, found[face_id], time_s) for face_id in sorted(found)]
-        self._crops = {face.face_id: face.alignment.crop for face in faces}
+        self._followed = {face.face_id: self._now_followed(face) for face in faces}
         oldest = time_s - self.settings.ids.max_gap_s
         self._states = {i: state for i, state in self._states.items() if state.time_s >= oldest}
         return faces
 
-    def _follow(self, frame):
+    def _follow(self, frame, time_s, detect):
         """Alignment of each followed face that is still there, by id."""
-        if not self._crops:
+        if not self._followed:
             return {}
-        alignments = self._regressor(frame, list(self._crops.values()))
-        found = {}
-        for (face_id, crop), alignment in zip(self._crops.items(), alignments, strict=True):
-            if not self._is_continued(frame, crop, alignment):
-                alignment = self._second_try(frame, crop, alignment)
-            if alignment is not None:
-                found[face_id] = alignment
-        return found
+        first = self._regressor(frame, [f.crop for f in self._followed.values()])
+        pairs = zip(self._followed.items(), first, strict=True)
+        settled = {i: self._settled(frame, before, answer, time_s, detect) for (i, before), answer in pairs}
+        return {face_id: alignment for face_id, alignment in settled.items() if alignment is not None}
 
-    def _second_try(self, frame, crop, first):
-        # A quick move leaves the face off centre: look again where the first answer points, and if that
-        # points nowhere, in a larger square.
-        hopeful = self._is_possible(frame, first) and first.confidence > 0.2
-        (second,) = self._regressor(frame, [first.crop if hopeful else replace(crop, side=1.3 * crop.side)])
-        return second if self._is_continued(frame, crop, second) else None
+    def _settled(self, frame, before, first, time_s, detect):
+        """The best alignment of a followed face, or None if it is lost; first: the answer to its old crop.
+
+        A doubted answer is asked again where it points, or in a larger square if it points nowhere; if that
+        is doubted too, where the detector finds the face.
+        """
+        crops, answers = [before.crop], [first]
+        if self._is_doubted(frame, before, crops[-1], first):
+            hopeful = self._is_possible(frame, first) and first.confidence > 0.2
+            crops.append(first.crop if hopeful else replace(before.crop, side=1.3 * before.crop.side))
+            answers += self._regressor(frame, crops[-1:])
+        if len(answers) > 1 and self._is_doubted(frame, before, crops[-1], answers[-1]):
+            crops += self._detected(before, time_s, detect)
+            answers += self._regressor(frame, crops[2:]) if len(crops) > 2 else []
+        sure = [a for c, a in zip(crops, answers, strict=True) if not self._is_doubted(frame, before, c, a)]
+        likely = [a for a in answers if self._is_continued(frame, before.crop, a)]
+        return sure[-1] if sure else min(likely, key=_vagueness, default=None)
+
+    def _detected(self, before, time_s, detect):
+        """The detector's crop of a followed face in a list; empty if there is none, or it is too soon."""
+        if self._next_rescue_s - self.settings.rescue_every_s <= time_s < self._next_rescue_s:
+            return []
+        self._next_rescue_s = time_s + self.settings.rescue_every_s
+        crops = [d.crop for d in detect()]
+        if not crops:
+            return []
+        distance = crop_distance([before.crop], crops)[0]
+        return [crops[int(distance.argmin())]] if distance.min() < 1 else []
+
+    def _is_doubted(self, frame, before, crop, answer):
+        """Whether an answer to a crop may be wrong: vague for this face, or far from where the crop is."""
+        s = self.settings
+        return (
+            not self._is_continued(frame, before.crop, answer)
+            or _vagueness(answer) > s.doubt * before.usual
+            or crop_distance([crop], [answer.crop])[0, 0] > s.settled
+        )
 
     def _is_continued(self, frame, crop, alignment):
         s = self.settings
@@ -187,13 +234,13 @@ class LiveTracker:
         self._next_look_s = time_s + self.settings.look_every_s
         return True
 
-    def _look(self, frame, followed, time_s):
+    def _look(self, frame, followed, time_s, detect):
         """Alignments by id of faces that are not followed yet.
 
         followed: alignments of those that are.
         """
         room = self.max_faces - len(followed)
-        detections = self._distinct(sorted(self._detector(frame), key=lambda d: -d.score), followed)
+        detections = self._distinct(sorted(detect(), key=lambda d: -d.score), followed)
         # A few more than there is room for: some will turn out not to be faces. The detector's square is
         # rough; the network's own, of the first run, is the one it was trained to see.
         first = self._aligned(frame, detections[: 2 * room], 0.0)
@@ -220,3 +267,12 @@ class LiveTracker:
     def _filtered(self, face_id, alignment, time_s):
         self._states[face_id], filtered = self._filter.step(self._states.get(face_id), alignment, time_s)
         return LiveFace(face_id, float(time_s), filtered, alignment, self.model)
+
+    def _now_followed(self, face):
+        vagueness = _vagueness(face.measured)
+        before = self._followed.get(face.face_id)
+        if before is None:
+            return _Followed(face.alignment.crop, vagueness)
+        # What is called usual changes slowly, and a doubted frame hardly changes it.
+        step = min(vagueness, self.settings.doubt * before.usual) - before.usual
+        return _Followed(face.alignment.crop, before.usual + 0.1 * step)
