@@ -65,7 +65,7 @@ def test_a_constant_stays_without_jitter(tiny_model):
 
 
 def test_noise_is_smoothed(tiny_model):
-    frames = noisy(tiny_model, 200, np.random.default_rng(0))
+    frames = noisy(tiny_model, 200, np.random.default_rng(0), landmark_sigma=np.full(68, 4.0))
     out = points(tiny_model, run(tiny_model, frames))
     assert spread(out[50:]) < 0.5 * spread(points(tiny_model, frames)[50:])
 

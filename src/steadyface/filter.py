@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from .align.alignment import Alignment
-from .align.transfer import with_identity
+from .align.transfer import IdentityExchange
 from .errors import InputError
-from .face_model.morphable import LinearShape, MorphableModel
+from .face_model.morphable import MorphableModel
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,22 @@ class FilterSettings:
     mean square: rotation rad/s^2, translation mm/s^2, log_scale 1/s^2, expression 1/s^2. gap_s: after
     a longer gap the motion starts afresh, and only the identity is kept. identity_outlier: distance from
     the mean identity, in its own spread, at which a frame counts half. identity_floor: weight of a profile
-    view relative to a frontal one. evidence_s: seconds of good views after which the identity adapts no
+    view relative to a frontal one. identity_step: distance of the mean identity, in standard deviations,
+    from the one handed out at which that follows: too small to be seen, and in between a face's neutral
+    shape need not be computed again. evidence_s: seconds of good views after which the identity adapts no
     more slowly.
     """
 
     noise: float = 1.0
-    gate: float = 2.5
-    rotation: float = 0.6
-    translation: float = 40.0
-    log_scale: float = 0.3
-    expression: float = 4.0
+    gate: float = 2.2
+    rotation: float = 1.2
+    translation: float = 80.0
+    log_scale: float = 0.6
+    expression: float = 20.0
     gap_s: float = 0.3
     identity_outlier: float = 2.0
     identity_floor: float = 0.15
+    identity_step: float = 0.05
     evidence_s: float = 30.0
 
 
@@ -52,8 +55,8 @@ class FilterState:
     value: (C,) image of the landmarks' centroid in px, log scale and expressions in entries 3 and up
     (entries 0-2 stay 0: the rotation is the matrix `rotation`); velocity: (C,) per second, rotation
     in rad/s in the camera frame; covariance: (3, C), variance of value, covariance, variance of velocity.
-    identity: (K,) mean with
-    total weight identity_weight (seconds) and mean squared distance identity_spread.
+    identity: (K,) mean with total weight identity_weight (seconds) and mean squared distance
+    identity_spread; shown: (K,) the identity handed out, which follows the mean in small steps.
     """
 
     time_s: float
@@ -62,6 +65,7 @@ class FilterState:
     velocity: np.ndarray
     covariance: np.ndarray
     identity: np.ndarray
+    shown: np.ndarray
     identity_weight: float
     identity_spread: float
 
@@ -77,13 +81,14 @@ class CausalFilter:
     model: MorphableModel
     settings: FilterSettings = field(default_factory=FilterSettings)
     _gain: np.ndarray = field(init=False, repr=False)
-    _landmarks: LinearShape = field(init=False, repr=False)
+    _exchange: IdentityExchange = field(init=False, repr=False)
     _centroid: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self):
         object.__setattr__(self, "_gain", channel_gain(self.model))
-        object.__setattr__(self, "_landmarks", self.model.landmarks("ibug68"))
-        object.__setattr__(self, "_centroid", self._landmarks.mean.mean(0).astype(float))
+        landmarks = self.model.landmarks("ibug68")
+        object.__setattr__(self, "_exchange", IdentityExchange(landmarks))
+        object.__setattr__(self, "_centroid", landmarks.mean.mean(0).astype(float))
 
     def step(self, state, alignment, time_s):
         """Take in one frame. state: the `FilterState` before, None for a new face; time_s: seconds.
@@ -109,10 +114,13 @@ class CausalFilter:
             dt = max(float(time_s) - state.time_s, 1e-3)
             # The frame's own identity gives way to the mean, and its landmarks stay where they are.
             mean = self._averaged(state, alignment, dt)
-            alignment = with_identity(alignment, mean.identity, self._landmarks)
+            if np.linalg.norm(mean.identity - state.shown) > self.settings.identity_step:
+                mean = replace(mean, shown=mean.identity)
+            alignment = self._exchange(alignment, mean.shown)
             if dt > self.settings.gap_s:
                 state = replace(
                     self._first(alignment, time_s),
+                    identity=mean.identity,
                     identity_weight=mean.identity_weight,
                     identity_spread=mean.identity_spread,
                 )
@@ -132,7 +140,7 @@ class CausalFilter:
             _rodrigues(state.rotation),
             scale,
             state.value[3:5] - scale * (state.rotation @ self._centroid)[:2],
-            state.identity,
+            state.shown,
             state.value[6:].copy(),
             alignment.landmark_sigma,
             alignment.confidence,
@@ -161,7 +169,7 @@ class CausalFilter:
         weight = self._view_weight(alignment) / 30
         identity = np.asarray(alignment.identity, float)
         return FilterState(
-            float(time_s), rotation, measured, np.zeros_like(measured), covariance, identity, weight, 0.0
+            float(time_s), rotation, measured, np.zeros_like(measured), covariance, identity, identity, weight, 0.0
         )
 
     def _update(self, state, alignment, dt):
