@@ -1,6 +1,7 @@
 """What an alignment network says of one face in one image, and the network's own parameters of it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -25,12 +26,12 @@ class Alignment:
     landmark_sigma: np.ndarray
     confidence: float
 
-    @property
+    @cached_property
     def rotation_matrix(self):
         """(3, 3), head to camera."""
         return cv2.Rodrigues(np.asarray(self.rotation, float))[0]
 
-    @property
+    @cached_property
     def crop(self):
         """The `Crop` of this face: where the network should look for it in the next frame."""
         return Crop.from_pose(self.rotation_matrix, self.scale, self.translation)
@@ -40,9 +41,10 @@ class Alignment:
         # In the basis' own precision: another would convert all of it, every frame.
         kind = shape.mean.dtype
         turn = (self.scale * self.rotation_matrix).astype(kind)
-        points = shape(self.identity.astype(kind), self.expression.astype(kind)) @ turn.T
-        points[:, :2] += self.translation
-        return points
+        # matmul by a matrix of three columns goes the slow way; as (3, 3) by (3, P) it does not.
+        points = turn @ shape(self.identity, self.expression).T
+        points[:2] += np.asarray(self.translation, kind)[:, None]
+        return points.T
 
 
 def decode_params(params, crop, identity_count):
@@ -55,7 +57,7 @@ def decode_params(params, crop, identity_count):
     """
     params = np.asarray(params, float)
     t = params[:12].reshape(3, 4)
-    u, _, vt = np.linalg.svd(t[:, :3])
+    _, u, vt = cv2.SVDecomp(np.ascontiguousarray(t[:, :3]))
     rotation = (u * [1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
     f = float(np.sum(t[:2, :3] * rotation[:2])) / 2
     turn = np.eye(3)
