@@ -169,7 +169,15 @@ class CausalFilter:
         weight = self._view_weight(alignment) / 30
         identity = np.asarray(alignment.identity, float)
         return FilterState(
-            float(time_s), rotation, measured, np.zeros_like(measured), covariance, identity, identity, weight, 0.0
+            float(time_s),
+            rotation,
+            measured,
+            np.zeros_like(measured),
+            covariance,
+            identity,
+            identity,
+            weight,
+            0.0,
         )
 
     def _update(self, state, alignment, dt):

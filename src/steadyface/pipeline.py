@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .align.alignment import Alignment
-from .align.transfer import with_identity
+from .align.transfer import IdentityExchange
 from .errors import InputError, NoFaceError
 from .filter import FilterSettings
 from .image import check_image
@@ -153,7 +153,7 @@ class _Record:
 
     def track(self, image_size, fps, model):
         rows = np.frombuffer(self._numbers, np.float32).reshape(len(self._index), -1).copy()
-        shape = model.landmarks("ibug68")
+        exchange = IdentityExchange(model.landmarks("ibug68"))
         widths = [3, 2, 1, 1, 68, model.expression_count, model.identity_count]
         rotation, translation, scale, confidence, sigma, expression, identity = np.split(
             rows, np.cumsum(widths)[:-1], axis=1
@@ -162,7 +162,7 @@ class _Record:
         final = identity[-1].astype(float)
         for i in np.flatnonzero(np.abs(identity - identity[-1]).max(1) > SAME_IDENTITY):
             numbers = (rotation[i], float(scale[i, 0]), translation[i], identity[i], expression[i], sigma[i])
-            a = with_identity(Alignment(*numbers, float(confidence[i, 0])), final, shape)
+            a = exchange(Alignment(*numbers, float(confidence[i, 0])), final)
             rotation[i], scale[i], translation[i], expression[i] = (
                 a.rotation,
                 a.scale,

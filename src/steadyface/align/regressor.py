@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from ..errors import InputError
@@ -64,8 +65,7 @@ class Regressor:
         if not crops:
             return []
         image = check_image(image)
-        pictures = np.stack([crop.extract(image, INPUT_SIZE) for crop in crops])
-        batch = np.ascontiguousarray(pictures.transpose(0, 3, 1, 2), np.float32)
+        batch = cv2.dnn.blobFromImages([crop.extract(image, INPUT_SIZE) for crop in crops])
         names = ["params", "log_sigma", "confidence"]
         params, log_sigma, confidence = self._session.run(names, {"image": batch})
         count = self.model.identity_count

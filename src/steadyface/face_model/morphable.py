@@ -32,9 +32,36 @@ class LinearShape:
         # In the basis' own precision: numpy would otherwise convert the whole basis at every call.
         dtype = self.mean.dtype
         identity, expression = np.asarray(identity, dtype), np.asarray(expression, dtype)
-        k, e = len(self.identity_basis), len(self.expression_basis)
-        offset = identity @ self.identity_basis.reshape(k, -1) + expression @ self.expression_basis.reshape(e, -1)
-        return self.mean + offset.reshape(*offset.shape[:-1], *self.mean.shape)
+        flat = self.neutral(identity).reshape(*identity.shape[:-1], -1)
+        moved = flat + expression @ self._expression_rows
+        return moved.reshape(*moved.shape[:-1], *self.mean.shape)
+
+    def neutral(self, identity):
+        """The points without expression: (*, K) to (*, P, 3) mm.
+
+        Of one identity the last result is kept: a tracked face keeps its identity from frame to frame.
+        """
+        identity = np.asarray(identity, self.mean.dtype)
+        if identity.ndim > 1:
+            offset = identity @ self._identity_rows
+            return self.mean + offset.reshape(*offset.shape[:-1], *self.mean.shape)
+        key = identity.tobytes()
+        if self._last.get("key") != key:
+            points = self.mean + (identity @ self._identity_rows).reshape(self.mean.shape)
+            self._last.update(key=key, points=points)
+        return self._last["points"]
+
+    @cached_property
+    def _identity_rows(self):
+        return self.identity_basis.reshape(len(self.identity_basis), -1)
+
+    @cached_property
+    def _expression_rows(self):
+        return self.expression_basis.reshape(len(self.expression_basis), -1)
+
+    @cached_property
+    def _last(self):
+        return {}
 
 
 @dataclass(frozen=True)
@@ -92,7 +119,9 @@ class MorphableModel:
         Raises InputError with the known names if there is no such set.
         """
         if name not in self.embeddings:
-            raise InputError(f"unknown landmark set {name!r}: this model has {', '.join(sorted(self.embeddings))}")
+            raise InputError(
+                f"unknown landmark set {name!r}: this model has {', '.join(sorted(self.embeddings))}"
+            )
         if name not in self._landmark_shapes:
             self._landmark_shapes[name] = self.at(self.embeddings[name])
         return self._landmark_shapes[name]
@@ -165,7 +194,9 @@ def _read(path):
                 regions[key[7:]] = np.unpackbits(a[key], count=v).astype(bool)
             elif key.endswith("_triangle"):
                 stem = key[: -len("_triangle")]
-                embeddings[stem[len("embedding_") :]] = Embedding(a[key].astype(np.int32), a[f"{stem}_barycentric"])
+                embeddings[stem[len("embedding_") :]] = Embedding(
+                    a[key].astype(np.int32), a[f"{stem}_barycentric"]
+                )
         return MorphableModel(
             name=str(a["name"]),
             shape=LinearShape(
