@@ -1,12 +1,13 @@
 """The live tracker: frame by frame, from pixels to steady faces with stable ids."""
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
 
 from .align.alignment import Alignment
-from .align.crop import SIDE_MM, Crop
+from .align.crop import Crop
 from .detect.associate import AssociationSettings, FaceIds, crop_distance
 from .errors import InputError
 from .face_model.morphable import MorphableModel, load_face_model
@@ -49,10 +50,6 @@ class _Followed:
 
     crop: Crop
     usual: float
-
-
-def _vagueness(alignment):
-    return float(np.mean(alignment.landmark_sigma)) / (SIDE_MM * alignment.scale)
 
 
 @dataclass(frozen=True)
@@ -169,17 +166,17 @@ class LiveTracker:
         A doubted answer is asked again where it points, or in a larger square if it points nowhere; if that
         is doubted too, where the detector finds the face.
         """
-        crops, answers = [before.crop], [first]
-        if self._is_doubted(frame, before, crops[-1], first):
-            hopeful = self._is_possible(frame, first) and first.confidence > 0.2
-            crops.append(first.crop if hopeful else replace(before.crop, side=1.3 * before.crop.side))
-            answers += self._regressor(frame, crops[-1:])
-        if len(answers) > 1 and self._is_doubted(frame, before, crops[-1], answers[-1]):
+        if not self._is_doubted(frame, before, before.crop, first):
+            return first
+        hopeful = self._is_possible(frame, first) and first.confidence > 0.2
+        crops = [before.crop, first.crop if hopeful else replace(before.crop, side=1.3 * before.crop.side)]
+        answers = [first, *self._regressor(frame, crops[1:])]
+        if self._is_doubted(frame, before, crops[1], answers[1]):
             crops += self._detected(before, time_s, detect)
             answers += self._regressor(frame, crops[2:]) if len(crops) > 2 else []
         sure = [a for c, a in zip(crops, answers, strict=True) if not self._is_doubted(frame, before, c, a)]
         likely = [a for a in answers if self._is_continued(frame, before.crop, a)]
-        return sure[-1] if sure else min(likely, key=_vagueness, default=None)
+        return sure[-1] if sure else min(likely, key=lambda a: a.vagueness, default=None)
 
     def _detected(self, before, time_s, detect):
         """The detector's crop of a followed face in a list; empty if there is none, or it is too soon."""
@@ -197,7 +194,7 @@ class LiveTracker:
         s = self.settings
         return (
             not self._is_continued(frame, before.crop, answer)
-            or _vagueness(answer) > s.doubt * before.usual
+            or answer.vagueness > s.doubt * before.usual
             or crop_distance([crop], [answer.crop])[0, 0] > s.settled
         )
 
@@ -211,18 +208,19 @@ class LiveTracker:
 
     def _is_possible(self, frame, alignment):
         s = self.settings
-        numbers = (*alignment.rotation, alignment.scale, *alignment.translation, alignment.confidence)
-        if not (
-            np.isfinite(numbers).all() and np.isfinite(alignment.expression).all() and alignment.scale > 0
-        ):
+        a = alignment
+        # A sum is finite only if all that went into it is.
+        total = a.rotation.sum() + a.translation.sum() + a.expression.sum() + a.scale + a.confidence
+        if not (math.isfinite(total) and a.scale > 0):
             return False
-        crop = alignment.crop
-        size = np.array(frame.shape[1::-1])
+        x, y = a.crop.center
+        margin = 0.25 * a.crop.side
+        height, width = frame.shape[:2]
         return bool(
-            s.smallest_px <= crop.side <= s.largest * max(size)
-            and (crop.center > -0.25 * crop.side).all()
-            and (crop.center < size + 0.25 * crop.side).all()
-            and np.mean(alignment.landmark_sigma) <= s.sigma * crop.side
+            s.smallest_px <= a.crop.side <= s.largest * max(height, width)
+            and -margin < x < width + margin
+            and -margin < y < height + margin
+            and a.vagueness <= s.sigma
         )
 
     def _should_look(self, count, lost, time_s):
@@ -269,7 +267,7 @@ class LiveTracker:
         return LiveFace(face_id, float(time_s), filtered, alignment, self.model)
 
     def _now_followed(self, face):
-        vagueness = _vagueness(face.measured)
+        vagueness = face.measured.vagueness
         before = self._followed.get(face.face_id)
         if before is None:
             return _Followed(face.alignment.crop, vagueness)

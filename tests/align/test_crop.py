@@ -30,7 +30,7 @@ def test_points_there_and_back():
 
 
 def test_positive_roll_turns_the_top_edge_clockwise():
-    left, right = Crop(np.zeros(2), 10.0, 0.3).corners[:2]
+    left, right = Crop(np.zeros(2), 10.0, 0.3).to_image([[-0.5, -0.5], [0.5, -0.5]])
     assert right[1] > left[1]
 
 
@@ -56,7 +56,7 @@ def test_pixels_show_the_points_that_the_geometry_names(side, roll):
 
 def test_outside_the_image_the_border_is_repeated():
     image = np.full((50, 60, 3), 90, np.uint8)
-    image[:, 0] = 10
+    image[:, :8] = 10
     far = Crop(np.array([-500.0, 25.0]), 40.0).extract(image, 16)
     assert (far == 10).all()
 

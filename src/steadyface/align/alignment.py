@@ -36,6 +36,11 @@ class Alignment:
         """The `Crop` of this face: where the network should look for it in the next frame."""
         return Crop.from_pose(self.rotation_matrix, self.scale, self.translation)
 
+    @cached_property
+    def vagueness(self):
+        """Mean standard deviation of the landmarks over the crop's side."""
+        return float(self.landmark_sigma.sum()) / len(self.landmark_sigma) / self.crop.side
+
     def project(self, shape):
         """Points of a `LinearShape`, (P, 3): x and y in image px, depth from the head's origin in px."""
         # In the basis' own precision: another would convert all of it, every frame.
@@ -58,12 +63,15 @@ def decode_params(params, crop, identity_count):
     params = np.asarray(params, float)
     t = params[:12].reshape(3, 4)
     _, u, vt = cv2.SVDecomp(np.ascontiguousarray(t[:, :3]))
-    rotation = (u * [1, 1, np.sign(np.linalg.det(u @ vt))]) @ vt
-    f = float(np.sum(t[:2, :3] * rotation[:2])) / 2
-    turn = np.eye(3)
-    turn[:2, :2] = crop.rotation
-    identity, expression = np.split(params[12:], [identity_count])
-    return turn @ rotation, f * crop.side, crop.to_image(t[:2, 3]), identity, np.clip(expression, 0, 1)
+    if cv2.determinant(u) * cv2.determinant(vt) < 0:
+        u[:, 2] *= -1
+    rotation = u @ vt
+    f = float((t[:2, :3] * rotation[:2]).sum()) / 2
+    turned = rotation.copy()
+    turned[:2] = crop.rotation @ rotation[:2]
+    identity = params[12 : 12 + identity_count]
+    expression = params[12 + identity_count :].clip(0, 1)
+    return turned, f * crop.side, crop.to_image(t[:2, 3]), identity, expression
 
 
 def encode_params(rotation, scale, translation, identity, expression, crop):
