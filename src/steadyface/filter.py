@@ -8,6 +8,7 @@ identity, which does not change, is a robust mean that settles as evidence grows
 identity explained in the image is taken up by its pose and expression, so that its points stay in place.
 """
 
+import math
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -54,7 +55,8 @@ class FilterState:
 
     value: (C,) image of the landmarks' centroid in px, log scale and expressions in entries 3 and up
     (entries 0-2 stay 0: the rotation is the matrix `rotation`); velocity: (C,) per second, rotation
-    in rad/s in the camera frame; covariance: (3, C), variance of value, covariance, variance of velocity.
+    in rad/s in the camera frame; covariance: (C,) variance of value,
+    covariance, (C,) variance of velocity.
     identity: (K,) mean with total weight identity_weight (seconds) and mean squared distance
     identity_spread; shown: (K,) the identity handed out, which follows the mean in small steps.
     """
@@ -63,7 +65,7 @@ class FilterState:
     rotation: np.ndarray
     value: np.ndarray
     velocity: np.ndarray
-    covariance: np.ndarray
+    covariance: tuple[np.ndarray, np.ndarray, np.ndarray]
     identity: np.ndarray
     shown: np.ndarray
     identity_weight: float
@@ -97,16 +99,10 @@ class CausalFilter:
         any length are taken; time that stands still or runs back counts as a millisecond. Raises
         InputError if the alignment or the time is not finite.
         """
-        numbers = np.concatenate(
-            [
-                alignment.rotation,
-                alignment.translation,
-                [alignment.scale],
-                alignment.expression,
-                alignment.identity,
-            ]
-        )
-        if not (np.isfinite(time_s) and np.isfinite(numbers).all() and alignment.scale > 0):
+        a = alignment
+        # A sum is finite only if all that went into it is.
+        total = a.rotation.sum() + a.translation.sum() + a.scale + a.expression.sum() + a.identity.sum()
+        if not (math.isfinite(time_s) and math.isfinite(total) and a.scale > 0):
             raise InputError("the filter needs finite alignments and times, and a positive scale")
         if state is None:
             state = self._first(alignment, time_s)
@@ -131,7 +127,8 @@ class CausalFilter:
     def _measurement(self, alignment):
         rotation = alignment.rotation_matrix
         center = np.asarray(alignment.translation) + alignment.scale * (rotation @ self._centroid)[:2]
-        value = np.concatenate([np.zeros(3), center, [np.log(alignment.scale)], alignment.expression])
+        value = np.zeros(6 + len(alignment.expression))
+        value[3:5], value[5], value[6:] = center, math.log(alignment.scale), alignment.expression
         return value, rotation
 
     def _filtered(self, state, alignment):
@@ -155,16 +152,16 @@ class CausalFilter:
 
     def _acceleration(self, scale, count):
         s = self.settings
-        return np.concatenate(
-            [[s.rotation] * 3, [s.translation * scale] * 2, [s.log_scale], np.full(count - 6, s.expression)]
-        )
+        a = np.full(count, s.expression)
+        a[:3], a[3:5], a[5] = s.rotation, s.translation * scale, s.log_scale
+        return a
 
     def _first(self, alignment, time_s):
         measured, rotation = self._measurement(alignment)
         variance = self._measurement_variance(alignment)
         # A velocity of which nothing is known: what ordinary acceleration gives in a tenth of a second.
         speed = self._acceleration(alignment.scale, len(measured)) * 0.1
-        covariance = np.stack([variance, np.zeros_like(variance), speed**2])
+        covariance = (variance, np.zeros_like(variance), speed**2)
         # The first frame counts as one of a thirtieth of a second.
         weight = self._view_weight(alignment) / 30
         identity = np.asarray(alignment.identity, float)
@@ -183,12 +180,12 @@ class CausalFilter:
     def _update(self, state, alignment, dt):
         measured, rotation = self._measurement(alignment)
         variance = self._measurement_variance(alignment)
-        a = self._acceleration(alignment.scale, len(measured))
+        noise = self._acceleration(alignment.scale, len(measured)) ** 2
         p, c, v = state.covariance
         # Predict: constant velocity, white acceleration over the step.
-        p = p + 2 * dt * c + dt**2 * v + 0.25 * a**2 * dt**4
-        c = c + dt * v + 0.5 * a**2 * dt**3
-        v = v + a**2 * dt**2
+        p = p + (2 * dt) * c + dt**2 * v + (0.25 * dt**4) * noise
+        c = c + dt * v + (0.5 * dt**3) * noise
+        v = v + dt**2 * noise
         value = state.value + dt * state.velocity
         predicted = _rodrigues(dt * state.velocity[:3]) @ state.rotation
 
@@ -196,28 +193,25 @@ class CausalFilter:
         innovation[:3] = _rodrigues(rotation @ predicted.T)
         # Motion that the model did not expect: the position is less certain than thought, so that the
         # innovation lies at the gate. The velocity is left as it was: a jump says nothing of it.
-        p = np.maximum(p, innovation**2 / self.settings.gate**2 - variance)
+        p = np.maximum(p, innovation**2 * self.settings.gate**-2 - variance)
 
         total = p + variance
         gain, velocity_gain = p / total, c / total
         moved = gain * innovation
-        value = value + moved
+        value += moved
         value[:3] = 0
-        expression = value[6:]
         velocity = state.velocity + velocity_gain * innovation
         # An expression that reached its limit stops there.
-        stopped = ((expression <= 0) & (velocity[6:] < 0)) | ((expression >= 1) & (velocity[6:] > 0))
-        velocity[6:][stopped] = 0
-        np.clip(expression, 0, 1, out=expression)
-        covariance = np.stack([p - gain * p, c - gain * c, v - velocity_gain * c])
-        turned = _rodrigues(moved[:3]) @ predicted
+        expression = value[6:].clip(0, 1)
+        velocity[6:][(expression != value[6:]) & (velocity[6:] * (value[6:] - 0.5) > 0)] = 0
+        value[6:] = expression
         return replace(
             state,
             time_s=state.time_s + dt,
-            rotation=turned,
+            rotation=_rodrigues(moved[:3]) @ predicted,
             value=value,
             velocity=velocity,
-            covariance=covariance,
+            covariance=(p - gain * p, c - gain * c, v - velocity_gain * c),
         )
 
     def _averaged(self, state, alignment, dt):

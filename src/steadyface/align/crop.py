@@ -11,6 +11,8 @@ from ..errors import InputError
 #: Model point (mm) whose projection is the centre of the crop: between the nose and the ears, so that
 #: the head stays inside the square at every yaw.
 ANCHOR_MM = (0.0, 22.0, 15.0)
+#: Octaves around the middle between two halvings in which they are blended.
+BLEND = 0.3
 _ANCHOR = np.array(ANCHOR_MM)
 #: Side of the square, mm at the head.
 SIDE_MM = 220.0
@@ -59,8 +61,8 @@ class Crop:
     def extract(self, image, n=INPUT_SIZE):
         """The crop's pixels, (n, n, 3) uint8, sampled between pixels; the border is repeated outside.
 
-        image: (H, W, 3) uint8. Larger crops are read from area-averaged halvings of the image, blended
-        between the two nearest (trilinear mip mapping; Williams 1983), so that the picture changes
+        image: (H, W, 3) uint8. Larger crops are read from the nearest area-averaged halving of the image,
+        halfway between two from a blend of both (mip mapping; Williams 1983), so that the picture changes
         continuously with the crop and never jumps from one halving to the next. Raises InputError
         unless the crop is finite with a positive side.
         """
@@ -71,7 +73,9 @@ class Crop:
         # Beyond the image's own size further halvings have nothing left to average.
         octave = min(max(0.0, math.log2(self.side / n)), math.log2(max(height, width)))
         level = int(octave)
-        weight = octave - level
+        weight = min(max((octave - level - 0.5) / BLEND + 0.5, 0.0), 1.0)
+        if weight == 1:
+            level, weight = level + 1, 0.0
 
         # The halvings keep to one grid fixed to the image: a moved crop averages the same pixels.
         block = 2 ** (level + 1 if weight > 0 else level)

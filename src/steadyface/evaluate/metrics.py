@@ -1,4 +1,4 @@
-"""The measures of accuracy, steadiness and delay, one pure function each.
+"""The measures of accuracy, steadiness and delay, one pure function each; surfaces are in `surface_metrics`.
 
 Landmarks are (T, L, D) arrays over T frames (or T images), D = 2 or 3, in pixels unless said. A point
 counts where its ground truth is finite and `visible` (T, L), if given, is true; how many were skipped
@@ -6,9 +6,36 @@ is `skipped`. A prediction must be finite wherever its ground truth counts: leav
 and report how many they are.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import cv2
 import numpy as np
 
 from ..errors import InputError
+from .surface_metrics import SurfaceError, chamfer, neutral_error, normal_error
+
+__all__ = [
+    "CED_STEP",
+    "NORMALIZERS",
+    "MotionError",
+    "SurfaceError",
+    "auc_fr",
+    "ced",
+    "chamfer",
+    "jitter",
+    "lag",
+    "neutral_error",
+    "nme",
+    "nme_per_frame",
+    "nmf",
+    "normal_error",
+    "normalizer_of",
+    "skipped",
+    "ssim",
+    "ssme",
+    "stability",
+]
 
 #: Names that `normalizer` may take where it is not an array.
 NORMALIZERS = ("interocular", "interpupil", "bbox_sqrt", "bbox_diagonal")
@@ -150,6 +177,100 @@ def nmf(pred, gt, area=None, visible=None):
     squared = (np.diff(residual, axis=0) ** 2).sum(-1)
     per_frame = _mean_where(squared, pairs, 1) / side**2
     return float(100 * 256 * np.sqrt(_mean_where(per_frame, np.isfinite(per_frame), 0)))
+
+
+@dataclass(frozen=True)
+class MotionError:
+    """Screen-space motion error of one region: curve (H,) pixels for horizons 1..H, and its mean."""
+
+    curve: np.ndarray
+    mean: float
+
+
+def ssme(pred_xy, gt_xy, regions: Mapping[str, np.ndarray] | None = None, horizons=30, visible=None):
+    """Screen-space motion error of each region: name to `MotionError`, pixels.
+
+    For every horizon h: mean over frames t of the mean over the region's points of |(pred_(t+h) - pred_t) -
+    (gt_(t+h) - gt_t)|. A point counts in frame t where its truth is finite in t and in t+h and, if given,
+    `visible` says so in t: what hides it later does not end its motion. pred_xy, gt_xy: (T, V, 2) the same
+    surface points in both; regions: name to (V,) bool, by default all as "all"; horizons: longest, frames,
+    30 being one second of Multiface; visible: (T, V) bool, or weights of at least 0: with the pixels that
+    each vertex stands for, the mean over vertices becomes the published mean over pixels. Curve values
+    are NaN where no pair of frames is that far apart, and the mean is that of the others.
+    Source: FlowFace, equations 15 to 17. Its equation 15 prints a squared norm and 17 a sum where the text
+    (and its tables' size) says mean distance and mean over horizons: those are meant and computed.
+    """
+    pred, gt, known = _counted(pred_xy, gt_xy, None)
+    if pred.shape[-1] != 2:
+        raise InputError(f"motion is measured in the image: give (T, V, 2), got {pred.shape}")
+    if horizons < 1:
+        raise InputError(f"the longest horizon must be at least 1 frame, got {horizons}")
+    weight = np.ones(known.shape) if visible is None else np.asarray(visible, float)
+    if weight.shape != known.shape or not (weight >= 0).all():
+        raise InputError(f"visible must be (T, V) = {known.shape}, bool or weights >= 0, got {weight.shape}")
+    weight = np.where(known, weight, 0)
+    masks = {"all": np.ones(known.shape[1], bool)} if regions is None else regions
+    inside = np.stack([np.asarray(m) for m in masks.values()], 1)
+    if inside.shape != (known.shape[1], len(masks)) or inside.dtype != bool:
+        raise InputError(
+            f"regions must be bool masks ({known.shape[1]},), got {inside.dtype} {inside.shape[:1]}"
+        )
+    inside = inside.astype(float)
+    # The difference of the motions is the motion of the difference.
+    x, y = (np.ascontiguousarray(np.where(known, d, 0)) for d in np.moveaxis(pred - gt, -1, 0))
+    whole = bool(known.all())
+    curve = np.full((horizons, len(masks)), np.nan)
+    for h in range(1, min(horizons, len(x) - 1) + 1):
+        distance = x[h:] - x[:-h]
+        distance *= distance
+        dy = y[h:] - y[:-h]
+        dy *= dy
+        distance += dy
+        np.sqrt(distance, out=distance)
+        w = weight[:-h] if whole else weight[:-h] * known[h:]
+        total = w @ inside
+        with np.errstate(invalid="ignore", divide="ignore"):
+            per_frame = ((distance * w) @ inside) / total
+        curve[h - 1] = _mean_where(per_frame, total > 0, 0)
+    finite = np.isfinite(curve)
+    means = _mean_where(curve, finite, 0)
+    return {name: MotionError(curve[:, i], float(means[i])) for i, name in enumerate(masks)}
+
+
+def ssim(rendered, image, mask=None):
+    """Structural similarity of a rendered face and its image inside the render, -1 to 1, 1 for equal.
+
+    rendered, image: (H, W) or (H, W, C) in 0..255; mask: (H, W) bool, the rendered pixels, by default all.
+    Means, variances and covariance under a Gaussian window (standard deviation 1.5 pixels, 11 wide) of
+    which only the part inside the mask and the image counts, so that nothing outside the render matters;
+    K1 = 0.01, K2 = 0.03, range 255; mean over channels and the mask's pixels. NaN if the mask is empty.
+    Source: Wang et al. 2004, equation 13; SR-VFA, table 2.
+    """
+    a, b = np.asarray(rendered, float), np.asarray(image, float)
+    if a.shape != b.shape or a.ndim not in (2, 3):
+        raise InputError(f"both images must be the same (H, W) or (H, W, C), got {a.shape} and {b.shape}")
+    inside = np.ones(a.shape[:2], bool) if mask is None else np.asarray(mask)
+    if inside.shape != a.shape[:2] or inside.dtype != bool:
+        raise InputError(f"mask must be bool {a.shape[:2]}, got {inside.dtype} {inside.shape}")
+    if not inside.any():
+        return float("nan")
+    a, b = (np.where(inside[..., None], i.reshape(*inside.shape, -1), 0) for i in (a, b))
+
+    def blur(x):
+        return cv2.GaussianBlur(x, (11, 11), 1.5, borderType=cv2.BORDER_CONSTANT)
+
+    share = np.where(inside, blur(inside.astype(float)), 1)
+    values = []
+    for p, q in zip(np.moveaxis(a, -1, 0), np.moveaxis(b, -1, 0), strict=True):
+        # Products of differences to the middle grey lose fewer digits.
+        p, q = np.where(inside, p - 127.5, 0), np.where(inside, q - 127.5, 0)
+        mp, mq = blur(p) / share, blur(q) / share
+        pp, qq, pq = (blur(x) / share - m for x, m in ((p * p, mp * mp), (q * q, mq * mq), (p * q, mp * mq)))
+        mp, mq = mp + 127.5, mq + 127.5
+        c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+        s = (2 * mp * mq + c1) * (2 * pq + c2) / ((mp**2 + mq**2 + c1) * (pp + qq + c2))
+        values.append(s[inside].mean())
+    return float(np.mean(values))
 
 
 def ced(errors, max):
