@@ -51,6 +51,19 @@ def test_parameters_are_denormalised():
     torch.testing.assert_close(r.params, 2 * r.z + 3)
 
 
+def test_multilevel_pooling_reads_the_early_maps_too():
+    torch.manual_seed(0)
+    network = MobileNet(0.25, pooling="multilevel").eval()
+    image = torch.randn(2, 3, 120, 120)
+    features = network(image)
+    assert features.shape == (2, network.feature_count)
+    count = network.pool.in_channels
+    assert network.feature_count == count + 2 * 32 + 2 * 64
+    # A pixel's change reaches an early reading although it may be lost in the last map.
+    image[0, :, 40, 60] += 5
+    assert (network(image)[0, count:] != features[0, count:]).any()
+
+
 def test_unknown_pooling_is_refused():
-    with pytest.raises(ValueError, match="'average' or 'depthwise'"):
+    with pytest.raises(ValueError, match="'average', 'depthwise' or 'multilevel'"):
         MobileNet(pooling="max")

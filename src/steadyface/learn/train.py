@@ -48,7 +48,7 @@ class TrainConfig:
     beta: float = 0.5
     look_ahead: int = 100
     width: float = 0.5
-    pooling: str = "depthwise"
+    pooling: str = "multilevel"
     vertex_count: int = 800
     optimizer: str = "adamw"
     learning_rate: float = 2e-3
