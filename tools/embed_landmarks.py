@@ -117,9 +117,10 @@ def cast(model, raster, points, landmarks, reach=4):
     skin = model.region("skin")[model.triangles].all(-1)
     on_skin = (raster.triangle >= 0) & skin[np.maximum(raster.triangle, 0)]
     ys, xs = np.nonzero(on_skin)
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
-    distance, nearest = cKDTree(np.stack([xs, ys], 1)).query(landmarks, distance_upper_bound=reach)
+    tree = KDTree(np.stack([xs, ys], 1))
+    distance, nearest = map(np.asarray, tree.query(landmarks, distance_upper_bound=reach))
     hit = np.isfinite(distance)
     out = np.full((len(landmarks), 3), np.nan)
     pixel = nearest[hit]
@@ -140,10 +141,10 @@ def cast(model, raster, points, landmarks, reach=4):
 
 def closest_on_surface(points, vertices, triangles):
     """Closest point of a triangle mesh to each point, as an `Embedding` (Ericson 2004, by candidates)."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     centers = vertices[triangles].mean(1)
-    _, candidates = cKDTree(centers).query(points, k=40)
+    candidates = np.asarray(KDTree(centers).query(points, k=40)[1])
     tri = vertices[triangles[candidates]]
     best, best_d = None, None
     grid = [(a, b) for a in np.linspace(0, 1, 33) for b in np.linspace(0, 1, 33) if a + b <= 1 + 1e-9]
@@ -253,7 +254,7 @@ def jaw_line(mp_points):
 
 def regions_from_landmarks(model, mp_points):
     """Masks of the face and its parts by distance to landmark groups on the mean head."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     mean, skin = model.shape.mean, model.region("skin")
     outer = model.region("outer")
@@ -262,7 +263,7 @@ def regions_from_landmarks(model, mp_points):
         "mouth": (numbers(LIPS), 7.0),
         "nose": (numbers(NOSE), 9.0),
     }
-    distance = {k: cKDTree(mp_points[i]).query(mean)[0] / reach for k, (i, reach) in near.items()}
+    distance = {k: KDTree(mp_points[i]).query(mean)[0] / reach for k, (i, reach) in near.items()}
     first = np.argmin(np.stack(list(distance.values())), 0)
     regions = {k: skin & outer & (d < 1) & (first == n) for n, (k, d) in enumerate(distance.items())}
     from matplotlib.path import Path as Polygon

@@ -17,7 +17,9 @@ class WeakPerspective:
 
     def project(self, points):
         """points: (*, N, 3) mm. Returns (*, N, 2) pixels."""
-        return np.asarray(self.scale)[..., None, None] * points[..., :2] + np.asarray(self.center)[..., None, :]
+        return (
+            np.asarray(self.scale)[..., None, None] * points[..., :2] + np.asarray(self.center)[..., None, :]
+        )
 
     def J_project(self, points):
         """Jacobian of `project` with respect to the points: (*, N, 2, 3) pixels per mm."""

@@ -50,6 +50,7 @@ class VideoReader:
         Raises VideoError if the file is missing, empty, not a video, has no video stream or no frame.
         """
         import av
+        from av.error import FFmpegError
 
         self.path = Path(path)
         if not self.path.is_file():
@@ -59,7 +60,7 @@ class VideoReader:
             empty = self.path.stat().st_size == 0
             if not empty:
                 self._container = av.open(str(self.path))
-        except (av.FFmpegError, OSError) as e:
+        except (FFmpegError, OSError) as e:
             reason = "permission denied" if isinstance(e, PermissionError) else "it is not a video"
             raise VideoError(f"cannot read {self.path}: {reason}") from e
         if empty:
@@ -126,7 +127,7 @@ class VideoReader:
         image = _displayed(image, _display_matrix(frame))
         index = self.frame_count
         self.frame_count += 1
-        if frame.pts is None or self._first_pts is None:
+        if frame.pts is None or self._first_pts is None or frame.time_base is None:
             time_s = index / float(self._stream.average_rate or 25)
         else:
             time_s = float((frame.pts - self._first_pts) * frame.time_base)
@@ -250,9 +251,11 @@ def write_video(path, size, fps):
 
 def _video_stream(container, size, fps):
     import av
+    from av.video.stream import VideoStream
 
     encoder = next(c for c in ("libx264", "libopenh264", "mpeg4") if c in av.codecs_available)
     stream = container.add_stream(encoder, rate=Fraction(fps).limit_denominator(1001))
+    assert isinstance(stream, VideoStream)
     stream.pix_fmt = "yuv420p"
     stream.width, stream.height = (n + n % 2 for n in size)
     stream.codec_context.time_base = Fraction(1, TICKS_PER_SECOND)

@@ -67,7 +67,7 @@ class Regressor:
         image = check_image(image)
         batch = cv2.dnn.blobFromImages([crop.extract(image, INPUT_SIZE) for crop in crops])
         names = ["params", "log_sigma", "confidence"]
-        params, log_sigma, confidence = self._session.run(names, {"image": batch})
+        params, log_sigma, confidence = map(np.asarray, self._session.run(names, {"image": batch}))
         count = self.model.identity_count
         return [
             alignment_from_output(p, s, float(np.squeeze(c)), crop, count)

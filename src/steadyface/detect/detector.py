@@ -67,7 +67,7 @@ class Detector:
             self._session = _open(self.model_path)
         picture, ratio = letterbox(image, self.input_side)
         tensor = np.ascontiguousarray(picture.transpose(2, 0, 1)[None], np.float32)
-        heat, geometry = self._session.run(None, {"image": tensor})
+        heat, geometry = map(np.asarray, self._session.run(None, {"image": tensor}))
         found = decode(heat[0, 0], geometry[0], self.threshold)
         scale = max(image.shape[:2]) / self.input_side
         return [Detection((d.center + 0.5) / ratio - 0.5, d.size * scale, d.score, d.roll) for d in found]

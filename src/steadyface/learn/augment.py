@@ -258,7 +258,7 @@ class Appearance:
             quality = int(rng.integers(15, 85))
             bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
             code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-            picture = cv2.cvtColor(cv2.imdecode(code, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+            picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR_RGB))
         return picture
 
     def _blur(self, picture, rng):

@@ -1,11 +1,9 @@
 """The state of a training run on disk, and the running average of its weights."""
 
-import os
-from pathlib import Path
-
 import torch
 
 from ..errors import InputError
+from ..output import replacing
 
 
 class Average:
@@ -36,11 +34,9 @@ class Average:
 
 
 def save_checkpoint(path, **state):
-    """Write a checkpoint; an interruption leaves the previous one whole."""
-    path = Path(path)
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    os.replace(partial, path)
+    """Write a checkpoint; an interruption leaves the previous one whole. Raises OutputError if it fails."""
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
 
 
 def load_checkpoint(path):

@@ -324,12 +324,12 @@ def degrade(rng, image):
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.6))
     if rng.random() < 0.3:
         noise = np.empty(image.shape, np.int16)
-        cv2.randn(noise, 0, rng.uniform(2, 22))
+        cv2.randn(noise, np.zeros(3), np.full(3, rng.uniform(2, 22)))
         image = cv2.add(image, noise, dtype=cv2.CV_8U)
     if rng.random() < 0.3:
         ok, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 90))])
         if ok:
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return image
 
 

@@ -1,8 +1,6 @@
 """The shipped form of a regressor: ONNX in real units, its card, and the way back into training."""
 
-import io
 import logging
-import os
 import platform
 import warnings
 from dataclasses import asdict
@@ -13,6 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import InputError, OutputError
+from ..output import replacing
 from .parameters import CROP_SIDE_MM
 
 #: The extra head of section 2.3 serves training only.
@@ -35,14 +34,28 @@ def export(network, path, face_model_name, tolerance=1e-3):
     Input "image" (N, 3, size, size) float32 RGB 0..255; outputs "params" (N, P) in real units, "log_sigma"
     (N, 68) and "confidence" (N,). Weights keep their names, so that `load_weights` can read them back.
     tolerance: largest difference allowed, relative to the outputs' deviation over random pictures. Raises
-    OutputError if it is exceeded.
+    OutputError if it is exceeded or the file cannot be written.
     """
     import onnx
-    import onnxruntime
 
     network = network.eval()
     image = torch.rand(2, 3, network.size, network.size) * 255
-    buffer = io.BytesIO()
+    with replacing(path) as temporary:
+        _trace(network, image, temporary)
+        graph = onnx.load(temporary)
+        for key, value in {"face_model": face_model_name, "crop_side_mm": f"{CROP_SIDE_MM:g}"}.items():
+            graph.metadata_props.add(key=key, value=value)
+        onnx.checker.check_model(graph)
+        data = graph.SerializeToString()
+        worst = _difference(network, image, data)
+        if not worst < tolerance:
+            raise OutputError(
+                f"the exported network differs from the trained one by {worst:.2g} > {tolerance}"
+            )
+        temporary.write_bytes(data)
+
+
+def _trace(network, image, path):
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -52,7 +65,7 @@ def export(network, path, face_model_name, tolerance=1e-3):
         torch.onnx.export(
             _Inference(network),
             (image,),
-            buffer,
+            str(path),
             input_names=["image"],
             output_names=["params", "log_sigma", "confidence"],
             dynamic_axes={k: {0: "N"} for k in ("image", "params", "log_sigma", "confidence")},
@@ -62,27 +75,21 @@ def export(network, path, face_model_name, tolerance=1e-3):
             dynamo=False,
         )
     quiet.setLevel(level)
-    graph = onnx.load_model_from_string(buffer.getvalue())
-    for key, value in {"face_model": face_model_name, "crop_side_mm": f"{CROP_SIDE_MM:g}"}.items():
-        graph.metadata_props.add(key=key, value=value)
-    onnx.checker.check_model(graph)
-    data = graph.SerializeToString()
+
+
+def _difference(network, image, data):
+    """Largest difference between onnxruntime's outputs and torch's, over the outputs' deviations."""
+    import onnxruntime
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    outputs = session.run(None, {"image": image.numpy()})
+    outputs = map(np.asarray, session.run(None, {"image": image.numpy()}))
     with torch.no_grad():
         expected = _Inference(network)(image)
     scales = (network.params_std.numpy() + 1e-5, 1.0, 1.0)
-    for ours, theirs, scale in zip(outputs, expected, scales, strict=True):
-        worst = float(np.abs((ours - theirs.numpy()) / scale).max())
-        if not worst < tolerance:
-            raise OutputError(
-                f"the exported network differs from the trained one by {worst:.2g} > {tolerance}"
-            )
-    path = Path(path)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(data)
-    os.replace(partial, path)
+    return max(
+        float(np.abs((ours - theirs.numpy()) / scale).max())
+        for ours, theirs, scale in zip(outputs, expected, scales, strict=True)
+    )
 
 
 def read_weights(path):

@@ -250,9 +250,9 @@ def add_hand(image, head, rng):
     for k in range(rng.integers(1, 5)):
         tip = start + across * k * 19 * mm - along * rng.uniform(-8, 8) * mm
         end = tip + along * 75 * mm
-        line = [tuple(int(v) for v in np.clip(np.rint(p * 16), -30000, 30000)) for p in (tip, end)]
-        cv2.line(mask, *line, 255, max(2, int(18 * mm)), cv2.LINE_AA, shift=4)
-        cv2.line(shade, *line, 1 - 0.08 * k, max(2, int(12 * mm)), cv2.LINE_AA, shift=4)
+        a, b = (np.clip(np.rint(p * 16), -30000, 30000).astype(int).tolist() for p in (tip, end))
+        cv2.line(mask, a, b, 255, max(2, int(18 * mm)), cv2.LINE_AA, shift=4)
+        cv2.line(shade, a, b, 1 - 0.08 * k, max(2, int(12 * mm)), cv2.LINE_AA, shift=4)
     palm = start + along * 85 * mm + across * 25 * mm
     cv2.circle(
         mask, tuple(int(v) for v in np.clip(palm, -3000, 3000)), max(2, int(42 * mm)), 255, -1, cv2.LINE_AA

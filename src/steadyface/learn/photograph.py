@@ -5,6 +5,7 @@ face or from the colours around it; the background follows the head's outline.
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -256,7 +257,7 @@ def warp_background(background, old, new):
     """
     n = len(background)
     radius, angle = _polar_grid(n)
-    old, new = (cv2.remap(o[None], *angle, cv2.INTER_LINEAR) for o in (old, new))
+    old, new = (cv2.remap(o[None], angle, np.zeros_like(angle), cv2.INTER_LINEAR) for o in (old, new))
     gap = old - new
     # Displaced fully at the head's outline, fading outwards slowly enough never to fold.
     reach = np.maximum(0.2 * n, 1.5 * np.abs(gap))
@@ -264,17 +265,13 @@ def warp_background(background, old, new):
     source = np.where(radius > new, outside, radius * old / np.maximum(new, 1))
     factor = source / np.maximum(radius, 1e-3)
     y, x = np.mgrid[:n, :n].astype(np.float32) - (n - 1) / 2
-    to = [((n - 1) / 2 + c * factor).astype(np.float32) for c in (x, y)]
-    return cv2.remap(background, *to, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    x, y = (((n - 1) / 2 + c * factor).astype(np.float32) for c in (x, y))
+    return cv2.remap(background, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
 
 
-_GRIDS = {}
-
-
+@cache
 def _polar_grid(n):
-    """Radius (n, n) of each pixel from the centre, and its place in an outline for `cv2.remap`."""
-    if n not in _GRIDS:
-        y, x = np.mgrid[:n, :n].astype(np.float32) - (n - 1) / 2
-        angle = np.arctan2(y, x) * (_ANGLES / (2 * np.pi)) % _ANGLES
-        _GRIDS[n] = np.hypot(x, y), (np.minimum(angle, _ANGLES - 1).astype(np.float32), np.zeros_like(x))
-    return _GRIDS[n]
+    """Radius of each pixel from the picture's centre, and its place in an outline: two of (n, n)."""
+    y, x = np.mgrid[:n, :n].astype(np.float32) - (n - 1) / 2
+    angle = np.arctan2(y, x) * (_ANGLES / (2 * np.pi)) % _ANGLES
+    return np.hypot(x, y), np.minimum(angle, _ANGLES - 1).astype(np.float32)

@@ -31,11 +31,10 @@ class Reading(nn.Module):
 
     def __init__(self, channels, side, copies):
         super().__init__()
-        self.pool = nn.ModuleList(
-            nn.Conv2d(channels, channels, side, groups=channels, bias=False) for _ in range(copies)
-        )
-        for pool in self.pool:
+        pools = [nn.Conv2d(channels, channels, side, groups=channels, bias=False) for _ in range(copies)]
+        for pool in pools:
             nn.init.normal_(pool.weight, std=1 / side)
+        self.pool = nn.ModuleList(pools)
 
     def forward(self, features):
         return torch.cat([pool(features).flatten(1) for pool in self.pool], 1)

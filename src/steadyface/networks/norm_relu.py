@@ -154,6 +154,10 @@ class NormReLU(nn.BatchNorm2d):
         if not (self.training and input.device.type == "cpu" and input.dtype == torch.float32):
             return functional.relu(super().forward(input), inplace=True)
         out, mean, variance = _NormReLUFunction.apply(input, self.weight, self.bias, self.eps)
+        assert self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
         with torch.no_grad():
             self.num_batches_tracked.add_(1)
             self.running_mean.lerp_(mean, self.momentum)

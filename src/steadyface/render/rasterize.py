@@ -114,7 +114,9 @@ def _draw(points, triangles, colors, size, cull, flat):
     depth = np.full((h, w), z_far, np.float32)
     identity = np.eye(4, dtype=np.float32)[:3]
     cv2.triangleRasterize(
-        *(x[None] for x in (eye, triangles, colors)),
+        eye[None],
+        triangles[None],
+        colors[None],
         image,
         depth,
         identity,
