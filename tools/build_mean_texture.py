@@ -16,14 +16,13 @@ import numpy as np
 
 from steadyface.align.crop import Crop
 from steadyface.face_model.morphable import load_face_model
+from steadyface.learn.samples import CACHE_MARGIN, read_set
 from steadyface.learn.split import is_held_out
 from steadyface.render.rasterize import rasterize
 from steadyface.render.shade import vertex_normals
 from steadyface.rotation import matrix_from_euler
 
 SIZE = 1024
-#: The labelled pictures show 4/3 of the crop that their labels are expressed in.
-MARGIN = 4 / 3
 #: Colours of what portraits hide: the mouth's lining and the tongue.
 MOUTH, TONGUE = (92, 40, 38), (168, 92, 88)
 #: Colours by distance (mm) from the eye's axis.
@@ -45,10 +44,10 @@ def sampled(model, texels, image, rotation, scale, translation, identity, expres
     n = len(image)
     vertices = scale * model.shape(identity, expression) @ rotation.T
     vertices[:, :2] += translation
-    picture = Crop(np.full(2, (n - 1) / 2), n / MARGIN)
-    points = np.concatenate([picture.to_image(vertices[:, :2]), n / MARGIN * vertices[:, 2:]], 1).astype(
-        np.float32
-    )
+    picture = Crop(np.full(2, (n - 1) / 2), n / CACHE_MARGIN)
+    points = np.concatenate(
+        [picture.to_image(vertices[:, :2]), n / CACHE_MARGIN * vertices[:, 2:]], 1
+    ).astype(np.float32)
     normals = vertex_normals(points, model.triangles)
     corners, weights = texels
     at = np.einsum("nkc,nk->nc", points[corners], weights)
@@ -117,12 +116,7 @@ def main():
     triangle = raster.triangle[raster.mask]
     texels = model.triangles[triangle], raster.barycentric[raster.mask]
 
-    images = np.load(options.labels / "images.npy", mmap_mode="r")
-    with np.load(options.labels / "labels.npz", allow_pickle=False) as z:
-        labels = {
-            k: z[k]
-            for k in ("rotation", "scale", "translation", "identity", "expression", "name", "fit_error")
-        }
+    images, labels = read_set(options.labels)
     good = labels["fit_error"] < np.median(labels["fit_error"])
     total, mass, count = np.zeros((len(triangle), 3)), np.zeros(len(triangle)), 0
     for i in np.random.default_rng(0).permutation(np.flatnonzero(good)):

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from steadyface.face_model.mediapipe import EYES, INNER_51, LIPS, NOSE, OVAL
 from steadyface.face_model.morphable import Embedding, load_face_model, save_face_model
 from steadyface.fit.image import fit_image
 from steadyface.learn.split import is_held_out
@@ -25,31 +26,11 @@ from steadyface.render.rasterize import rasterize
 from steadyface.rotation import matrix_from_axis_angle, matrix_from_euler
 
 SIZE = 320
-IBUG_INNER = (
-    "70 63 105 66 107 336 296 334 293 300 168 197 5 4 75 97 2 326 305 "
-    "33 160 158 133 153 144 362 385 387 263 373 380 "
-    "61 39 37 0 267 269 291 405 314 17 84 181 78 82 13 312 308 317 14 87"
-)
-OVAL = (
-    "10 338 297 332 284 251 389 356 454 323 361 288 397 365 379 378 400 377 "
-    "152 148 176 149 150 136 172 58 132 93 234 127 162 21 54 103 67 109"
-)
-EYE_RIGHT = "33 246 161 160 159 158 157 173 133 155 154 153 145 144 163 7"
-EYE_LEFT = "263 466 388 387 386 385 384 398 362 382 381 380 374 373 390 249"
-LIPS = (
-    "61 185 40 39 37 0 267 269 270 409 291 375 321 405 314 17 84 181 91 146 "
-    "78 191 80 81 82 13 312 311 310 415 308 324 318 402 317 14 87 178 88 95"
-)
-NOSE = "168 6 197 195 5 4 1 19 94 2 98 97 326 327 129 358 64 294 48 278 115 344 131 360 198 420"
 # Over the portraits, with the gaze held at rest, irises are seen this far out from the nose and down from the
 # eyeballs' centres, and their rings are cut by the lids: without it every fitted eye looks outward and down.
 IRIS_SHIFT_MM = (1.5, 1.0)
 IRIS_HALF_HEIGHT_MM = 5.1
 IRIS_RADIUS_MM = 5.85  # Mean visible iris radius of adults (Gharaee et al. 2014: 11.7 mm in diameter).
-
-
-def numbers(text):
-    return np.array([int(n) for n in text.split()])
 
 
 def shade(model, vertices, raster, tone):
@@ -243,10 +224,9 @@ def refine_on_portraits(model, embedding, data, candidates, count=700):
 
 def jaw_line(mp_points):
     """iBUG 0-16: seventeen points at even arc length along the lower face oval, ear to ear. (17, 3) mm."""
-    oval = numbers(OVAL)
     # Image-left ear (subject's right, 234-127) down over the chin (152) to the image-right ear (454).
-    start, end = list(oval).index(127), list(oval).index(356)
-    path = mp_points[oval[end : start + 1]][::-1]
+    start, end = OVAL.index(127), OVAL.index(356)
+    path = mp_points[list(OVAL[end : start + 1])][::-1]
     length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=-1))])
     at = np.linspace(0, length[-1], 17)
     return np.stack([np.interp(at, length, path[:, i]) for i in range(3)], -1)
@@ -259,11 +239,11 @@ def regions_from_landmarks(model, mp_points):
     mean, skin = model.shape.mean, model.region("skin")
     outer = model.region("outer")
     near = {
-        "eyes": (np.concatenate([numbers(EYE_LEFT), numbers(EYE_RIGHT)]), 9.0),
-        "mouth": (numbers(LIPS), 7.0),
-        "nose": (numbers(NOSE), 9.0),
+        "eyes": (EYES, 9.0),
+        "mouth": (LIPS, 7.0),
+        "nose": (NOSE, 9.0),
     }
-    distance = {k: KDTree(mp_points[i]).query(mean)[0] / reach for k, (i, reach) in near.items()}
+    distance = {k: KDTree(mp_points[list(i)]).query(mean)[0] / reach for k, (i, reach) in near.items()}
     first = np.argmin(np.stack(list(distance.values())), 0)
     regions = {k: skin & outer & (d < 1) & (first == n) for n, (k, d) in enumerate(distance.items())}
     from matplotlib.path import Path as Polygon
@@ -273,7 +253,7 @@ def regions_from_landmarks(model, mp_points):
         angle = np.arctan2(p[..., 0], 75 - p[..., 2])
         return np.stack([angle * 90, p[..., 1]], -1)
 
-    inside = Polygon(unroll(mp_points[numbers(OVAL)])).contains_points(unroll(mean))
+    inside = Polygon(unroll(mp_points[list(OVAL)])).contains_points(unroll(mean))
     regions["face"] = skin & outer & inside & (mean[:, 2] < mean[skin, 2].min() + 110)
     regions["ears"] = model.region("ears") & ~regions["face"]
     regions["neck"] = model.region("neck") & ~regions["face"]
@@ -312,7 +292,7 @@ def main():
             draw_sheet(images, found, f"{args.sheet}.{int(open_mouth)}.png")
     # The inner lips coincide when the mouth is shut; everything but mouth and chin is steadier with it shut.
     take = np.where(
-        np.isin(np.arange(478), numbers(LIPS))[:, None],
+        np.isin(np.arange(478), LIPS)[:, None],
         geometric_median(samples[1]),
         geometric_median(samples[0]),
     )
@@ -338,7 +318,7 @@ def main():
         "lc,lcd->ld", mediapipe.barycentric, model.shape.mean[model.triangles[mediapipe.triangle]]
     )
     jaw, _ = closest_on_surface(jaw_line(mp_points), model.shape.mean, model.triangles[candidates])
-    inner = numbers(IBUG_INNER)
+    inner = list(INNER_51)
     ibug = Embedding(
         np.concatenate([candidates[jaw.triangle], mediapipe.triangle[inner]]).astype(np.int32),
         np.concatenate([jaw.barycentric, mediapipe.barycentric[inner]]),

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from .errors import InputError
+from .evaluate.clips import openings
 from .evaluate.metrics import nme
 from .face_model.morphable import load_face_model
 from .pipeline import overlay, track
@@ -178,7 +179,7 @@ def measure(found, truth, frames_per_s):
         -1, -2
     )
     angle = np.linalg.norm(axis_angle_from_matrix(turn), axis=-1)
-    (mouth, eyes), (true_mouth, true_eyes) = _openings(here), _openings(there)
+    (eyes, mouth), (true_eyes, true_mouth) = (openings(points[:, 17:]) for points in (here, there))
     return DemoReport(
         frames=len(truth),
         tracked=len(found),
@@ -188,13 +189,3 @@ def measure(found, truth, frames_per_s):
         eyes=float(np.corrcoef(eyes, true_eyes)[0, 1]),
         frames_per_s=frames_per_s,
     )
-
-
-def _openings(points):
-    """Opening of the mouth and of the eyes over the distance of the eye corners, (T,) each."""
-
-    def gap(a, b):
-        return np.linalg.norm(points[:, a] - points[:, b], axis=-1)
-
-    width = gap(36, 45)
-    return gap(62, 66) / width, (gap(37, 41) + gap(38, 40) + gap(43, 47) + gap(44, 46)) / width

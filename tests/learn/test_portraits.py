@@ -7,6 +7,7 @@ import pytest
 from steadyface.align.crop import SIDE_MM, Crop
 from steadyface.errors import InputError
 from steadyface.learn import portraits as p
+from steadyface.learn.openings import openings
 from steadyface.learn.split import is_held_out
 from steadyface.rotation import matrix_from_axis_angle, matrix_from_euler
 
@@ -141,8 +142,8 @@ def test_weights_favour_lids_and_lips_and_fade_the_far_contour():
 
 def test_openings_by_hand():
     points = np.zeros((1, 478, 2))
-    points[0, 159], points[0, 386], points[0, 14] = [0, 3], [4, 3], [0, 10]
-    eyes, mouth = p.openings(points, np.array([10.0]))
+    points[0, [160, 159, 158]], points[0, [385, 386, 387]], points[0, 14] = [0, 3], [4, 3], [0, 30]
+    eyes, mouth = openings(points, np.array([10.0]))
     np.testing.assert_allclose(eyes, [[0.3, 0.5]])
     np.testing.assert_allclose(mouth, [1.0])
 

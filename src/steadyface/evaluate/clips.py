@@ -6,20 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..face_model.mediapipe import INNER_51
 from .metrics import jitter, lag, nme
 from .report import Section, Table, Target
 
-#: MediaPipe mesh points that lie where iBUG points 17..67 do (brows, nose, eyes, outer and inner lips).
-INNER_51 = np.array(
-    [
-        *(70, 63, 105, 66, 107, 336, 296, 334, 293, 300),
-        *(168, 197, 5, 4, 75, 97, 2, 326, 305),
-        *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),
-        *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),
-        *(78, 82, 13, 312, 308, 317, 14, 87),
-    ]
-)
-# Of the 51 points, that is iBUG index less 17: outer eye corners, pairs of upper and lower lid, and of lips.
+# Of `INNER_51`, that is iBUG index less 17: outer eye corners, pairs of upper and lower lid, and of lips.
 _FIRST = 17
 _CORNERS = np.array([36, 45]) - _FIRST
 _LIDS = np.array([[37, 41], [38, 40], [43, 47], [44, 46]]) - _FIRST

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..align.crop import Crop
 from ..errors import InputError
+from ..face_model.mediapipe import OUTER_EYE_CORNERS
 from ..rotation import euler_from_matrix, matrix_from_axis_angle
 from .metrics import nme_per_frame
 from .report import Section, Table, Target
@@ -17,8 +18,6 @@ from .report import Section, Table, Target
 SHIFT, LOG_SIZE, ROLL = 0.03, 0.05, 0.06
 #: A cached picture spans this many sides of the standard crop.
 CACHED_SPAN = 4 / 3
-# MediaPipe's outer eye corners.
-_CORNERS = (33, 263)
 
 
 @dataclass(frozen=True)
@@ -120,8 +119,9 @@ def crop_errors(data, regressor, model, seed=0):
     shape = model.landmarks("mediapipe478")
     labels = data.project(shape)
     truth = data.standard.to_image(data.landmarks478)
+    right, left = OUTER_EYE_CORNERS
     in_image, in_space = (
-        np.linalg.norm(points[:, _CORNERS[0]] - points[:, _CORNERS[1]], axis=-1) for points in (truth, labels)
+        np.linalg.norm(points[:, right] - points[:, left], axis=-1) for points in (truth, labels)
     )
     found = [regressor(np.asarray(image), [perturb(data.standard, rng)])[0] for image in data.images]
     pred = np.stack([a.project(shape)[:, :2] for a in found])
@@ -153,7 +153,7 @@ def detector_errors(data, detector, regressor, model):
         crop = Crop.from_pose(matrix_from_axis_angle(first.rotation), first.scale, first.translation)
         pred = regressor(image, [crop])[0].project(shape)[:, :2]
         truth = Crop(np.array([x, y]), side, roll).to_image(data.landmarks478[i])
-        length = np.linalg.norm(truth[_CORNERS[0]] - truth[_CORNERS[1]])
+        length = np.linalg.norm(truth[OUTER_EYE_CORNERS[0]] - truth[OUTER_EYE_CORNERS[1]])
         errors[i] = nme_per_frame(pred[None], truth[None], np.array([length]))[0]
     return errors
 

@@ -7,27 +7,15 @@ part as weighted means, so that a sample without a label of that kind counts not
 import torch
 from torch.nn import functional
 
+from ..face_model.mediapipe import EYES, IRISES, LEFT_LID_PAIRS, LIP_PAIRS, LIPS, RIGHT_LID_PAIRS
 from .parameters import SIMILARITY_COUNT, split
-
-#: Pairs of MediaPipe points whose distance is how far an eye (three lid pairs each) or the mouth is open.
-LID_PAIRS = ((160, 144), (159, 145), (158, 153), (385, 380), (386, 374), (387, 373))
-LIP_PAIRS = ((82, 87), (13, 14), (312, 317))
-# Lids and irises, lips: what users see first when it is wrong.
-_EYES = (
-    *(33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246),
-    *(263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466),
-    *range(468, 478),
-)
-_LIPS = (
-    *(61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 185, 40, 39, 37, 0, 267, 269, 270, 409),
-    *(78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 191, 80, 81, 82, 13, 312, 311, 310, 415),
-)
 
 
 def mediapipe_weights(emphasis=3.0):
     """Weights (478,) of the MediaPipe points, mean 1: lids, irises and lips count `emphasis` times."""
     weight = torch.ones(478)
-    weight[list(_EYES + _LIPS)] = emphasis
+    # What users see first when it is wrong.
+    weight[list(EYES + IRISES + LIPS)] = emphasis
     return weight / weight.mean()
 
 
@@ -138,14 +126,15 @@ def opening_loss(points, measured, sample_weight, lid_weight=2.0, width=2.0):
     linear loss settles on the open eye that most faces have. lid_weight: of lids over lips, whose gaps
     vary more.
     """
-    upper, lower = torch.tensor([*LID_PAIRS, *LIP_PAIRS], device=points.device).T
+    lids = (*RIGHT_LID_PAIRS, *LEFT_LID_PAIRS)
+    upper, lower = torch.tensor([*lids, *LIP_PAIRS], device=points.device).T
     gap = points[:, upper] - points[:, lower]
     truth = measured[:, upper] - measured[:, lower]
     present = truth.isfinite().all(-1)
     difference = gap - torch.where(present[..., None], truth, gap.detach())
     huber = width**2 * ((1 + difference.square().sum(-1) / width**2).sqrt() - 1)
     weight = torch.ones(len(upper), device=points.device)
-    weight[: len(LID_PAIRS)] = lid_weight
+    weight[: len(lids)] = lid_weight
     return weighted_mean(huber * (weight / weight.mean()), sample_weight * present.float().mean(1))
 
 

@@ -5,31 +5,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..face_model.mediapipe import CHIN, LEFT_OVAL, RIGHT_OVAL
+from .samples import CACHE_MARGIN
+
 # MediaPipe points of the mask's outline: down one cheek, under the chin, up the other, over the nose.
-_MASK = (
-    234,
-    93,
-    132,
-    58,
-    172,
-    136,
-    150,
-    149,
-    176,
-    148,
-    152,
-    377,
-    400,
-    378,
-    379,
-    365,
-    397,
-    288,
-    361,
-    323,
-    454,
-)
-_MASK_TOP = (454, 347, 330, 6, 101, 118, 234)
+_MASK = (*RIGHT_OVAL[7:], CHIN, *reversed(LEFT_OVAL[7:]), 454, 347, 330, 6, 101, 118, 234)
 _FRAME_COLORS = ((20, 18, 16), (60, 40, 25), (90, 60, 30), (120, 120, 125), (180, 150, 90), (70, 20, 25))
 
 
@@ -47,9 +27,9 @@ class HeadPlacement:
     points478: np.ndarray
 
     @classmethod
-    def in_picture(cls, rotation, scale, translation, points478, size, margin=4 / 3):
-        """Of a cached picture of `size` pixels that shows `margin` of the crop; pose in crop coordinates."""
-        unit = size / margin
+    def in_picture(cls, rotation, scale, translation, points478, size):
+        """Of a cached picture of `size` pixels; pose in crop coordinates."""
+        unit = size / CACHE_MARGIN
         return cls(
             np.asarray(rotation), scale * unit, np.asarray(translation) * unit + (size - 1) / 2, points478
         )
@@ -281,7 +261,7 @@ def add_microphone(image, head, rng):
 
 def add_mask(image, head, rng):
     """A surgical mask over mouth and nose, in place."""
-    ring = head.project(head.points478[[*_MASK, *_MASK_TOP]] * np.array([1.0, 1.0, 1.0]))
+    ring = head.project(head.points478[list(_MASK)])
     color = np.array(((170, 200, 220), (235, 235, 235), (30, 30, 35))[rng.integers(3)]) * rng.uniform(
         0.7, 1.05
     )
@@ -312,17 +292,3 @@ OCCLUDERS = (
     (add_mask, 0.03),
     (add_patch, 0.07),
 )
-
-
-def occlude(image, head, rng):
-    """One random occluder drawn over a face, in place.
-
-    image: (h, w, 3) uint8; head: `HeadPlacement`. Returns the image.
-    """
-    share = np.array([s for _, s in OCCLUDERS])
-    add, _ = OCCLUDERS[rng.choice(len(OCCLUDERS), p=share / share.sum())]
-    grey = np.ptp(image[::8, ::8].astype(int), axis=-1).mean() < 3
-    add(image, head, rng)
-    if grey:
-        image[:] = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-    return image

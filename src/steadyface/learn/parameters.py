@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-#: The standard crop shows 220 mm of the face's plane, so a crop unit is 220 mm: losses are told in mm.
-CROP_SIDE_MM = 220.0
+from ..align.crop import SIDE_MM
+
+#: A crop unit is the crop's side, so many mm at the head: losses are told in mm.
+CROP_SIDE_MM = SIDE_MM
 SIMILARITY_COUNT = 12
 # Signs of T under a mirrored image: x of the image and x of the model both change sign.
 _MIRROR_SIGNS = np.outer([-1, 1, 1], [-1, 1, 1, 1]).astype(np.float32)

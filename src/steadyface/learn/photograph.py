@@ -15,9 +15,8 @@ from ..render.rasterize import rasterize
 from ..render.shade import interpolate, vertex_normals
 from ..rotation import matrix_from_axis_angle
 from .head import Head
+from .samples import CACHE_MARGIN
 
-#: The cached picture shows this many sides of the standard crop.
-PICTURE_MARGIN = 4 / 3
 _ANGLES = 72
 # Albedo of the mouth's parts under full light.
 _LINING, _TONGUE, _TOOTH, _GUM = (
@@ -45,7 +44,7 @@ def picture_points(points, rotation, scale, translation, size):
 
     rotation (3, 3), scale, translation (2,): pose in crop coordinates; size: pixels of the picture.
     """
-    unit = size / PICTURE_MARGIN
+    unit = size / CACHE_MARGIN
     out = points @ (np.asarray(rotation).T * (scale * unit)).astype(np.float32)
     out[:, :2] += (np.asarray(translation) * unit + (size - 1) / 2).astype(np.float32)
     return out

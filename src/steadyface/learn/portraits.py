@@ -16,29 +16,31 @@ import typer
 
 from ..align.crop import SIDE_MM, Crop
 from ..errors import InputError
+from ..face_model.mediapipe import (
+    CHIN,
+    EYES,
+    FOREHEAD_TOP,
+    IRISES,
+    LEFT_OVAL,
+    LIPS,
+    OUTER_EYE_CORNERS,
+    OVAL,
+    RIGHT_OVAL,
+)
 from ..face_model.morphable import LinearShape, MorphableModel, load_face_model
 from ..fit.image import FitConfig, ImageFit, fit_image, weak_perspective_pose
 from ..rotation import euler_from_matrix, matrix_from_axis_angle
+from .openings import openings
+from .samples import CACHE_MARGIN, CACHE_SIZE
 from .split import is_held_out
 
-# MediaPipe mesh indices; "right" is the subject's.
-RIGHT_EYE = (33, 7, 163, 144, 145, 153, 154, 155, 133, 173, 157, 158, 159, 160, 161, 246)
-LEFT_EYE = (263, 249, 390, 373, 374, 380, 381, 382, 362, 398, 384, 385, 386, 387, 388, 466)
-OUTER_LIPS = (61, 146, 91, 181, 84, 17, 314, 405, 321, 375, 291, 409, 270, 269, 267, 0, 37, 39, 40, 185)
-INNER_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
-IRISES = tuple(range(468, 478))
-RIGHT_OVAL = (109, 67, 103, 54, 21, 162, 127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148)
-LEFT_OVAL = (338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377)
-OUTER_EYE_CORNERS = (33, 263)
-RIGHT_LIDS, LEFT_LIDS, LIPS_MIDDLE = (159, 145), (386, 374), (13, 14)
+#: Corners of patches of bare skin, indices of MediaPipe's points.
 SKIN = {
     "right": (117, 118, 101, 36, 205, 50),
     "left": (346, 347, 330, 266, 425, 280),
     "forehead": (9, 107, 108, 151, 337, 336),
 }
 
-#: Side of the cached pictures, pixels, and how much more than the standard crop they show.
-CACHE_SIZE, CACHE_MARGIN = 160, 4 / 3
 #: Chroma of a face that its lightness does not explain (Lab units) from which a picture counts as colour.
 #: Toned grey pictures lie below 2, colour photographs above 2.5.
 COLOUR_SPREAD = 2.3
@@ -98,12 +100,12 @@ def landmark_weights(yaw):
     yaw = np.asarray(yaw, float)
     w = np.ones((*yaw.shape, 478))
     # Measured on the portraits: lids at 3 give back 0.75 of a change in eye opening, at 10 0.84.
-    w[..., [*RIGHT_EYE, *LEFT_EYE]] = 10
-    w[..., [*OUTER_LIPS, *INNER_LIPS]] = 3
+    w[..., EYES] = 10
+    w[..., LIPS] = 3
     w[..., IRISES] = 2
     turned = np.clip((np.abs(yaw) - np.radians(15)) / np.radians(30), 0, 1)
     contour = 0.5 - 0.4 * turned
-    w[..., [10, 152]] = 0.5
+    w[..., [FOREHEAD_TOP, CHIN]] = 0.5
     w[..., LEFT_OVAL] = np.where(yaw > 0, contour, 0.5)[..., None]
     w[..., RIGHT_OVAL] = np.where(yaw < 0, contour, 0.5)[..., None]
     return w
@@ -127,15 +129,6 @@ def interocular(fit: ImageFit, shape: LinearShape):
     """
     corners = fit.points(shape)[..., OUTER_EYE_CORNERS, :]
     return fit.scale * np.linalg.norm(corners[..., 0, :] - corners[..., 1, :], axis=-1)
-
-
-def openings(points, unit):
-    """Openings of the eyes (N, 2), subject's right then left, and of the mouth (N,), over a unit (N,) px."""
-
-    def distance(pair):
-        return np.linalg.norm(points[..., pair[0], :2] - points[..., pair[1], :2], axis=-1) / unit
-
-    return np.stack([distance(RIGHT_LIDS), distance(LEFT_LIDS)], -1), distance(LIPS_MIDDLE)
 
 
 def colour_spread(image, points):
@@ -188,8 +181,7 @@ def report_fits(points, fit: ImageFit, shape: LinearShape):
     seen_eyes, seen_mouth = openings(points, unit)
     eyes, mouth = openings(fitted, unit)
     yaw = np.degrees(np.abs(euler_from_matrix(matrix_from_axis_angle(fit.rotation))[..., 1]))
-    groups = {"eyes": [*RIGHT_EYE, *LEFT_EYE], "lips": [*OUTER_LIPS, *INNER_LIPS], "irises": list(IRISES)}
-    groups["contour"] = [*RIGHT_OVAL, *LEFT_OVAL, 10, 152]
+    groups = {"eyes": EYES, "lips": LIPS, "irises": IRISES, "contour": OVAL}
     return {
         "portraits": len(points),
         "mean_percent_468": float(mean.mean()),

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import typer
 
-from ..errors import InputError
 from ..face_model.morphable import load_face_model
 from ..rotation import euler_from_matrix, matrix_from_euler
 from .expressions import vary_expression
 from .head import build_head
 from .photograph import crop_pose, take_apart
 from .sample_writer import PROFILED, Labels, write_samples
+from .samples import read_set
 
 #: Photographs turned farther than this show too little of the face for more than a modest change.
 FRONTAL_RAD = np.radians(35)
@@ -68,13 +68,8 @@ def profile_cache(
     evenly: take every portrait equally often, as a measurement needs it, and not the rare kinds more often.
     Raises InputError if the cache is missing.
     """
-    cache = Path(cache)
-    if not (cache / "labels.npz").is_file():
-        raise InputError(f"{cache} is no portrait cache: make it by python -m steadyface.learn.portraits")
+    images, labels = read_set(cache)
     head = build_head(model or load_face_model())
-    images = np.load(cache / "images.npy", mmap_mode="r")
-    with np.load(cache / "labels.npz") as z:
-        labels = {key: z[key] for key in z.files}
     angles = euler_from_matrix(labels["rotation"])
     # Each source is taken apart once and rendered twice.
     rng, sources = np.random.default_rng(seed), (count + 3) // 2 + 1

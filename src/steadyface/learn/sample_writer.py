@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ..face_model.mediapipe import OUTER_EYE_CORNERS
 from ..face_model.morphable import MorphableModel
-from .portraits import CACHE_SIZE, OUTER_EYE_CORNERS, openings
+from .openings import openings
+from .samples import CACHE_SIZE
 
 PORTRAIT, PROFILED, SYNTHETIC = 0, 1, 2
 

@@ -9,10 +9,9 @@ from ..errors import InputError
 from ..rotation import euler_from_matrix
 from .parameters import join, similarity_from_pose
 
-#: The cached pictures show this much more than the standard crop, so that crops can move in them.
-CACHE_MARGIN = 4 / 3
-_LABELS = ("rotation", "scale", "translation", "identity", "expression")
-_LABELS += ("landmarks478", "weight478", "eye_open", "mouth_open")
+#: Side of the cached pictures, pixels, and how much more than the standard crop they show, so that crops can
+#: move in them.
+CACHE_SIZE, CACHE_MARGIN = 160, 4 / 3
 
 
 @dataclass(frozen=True)
@@ -33,20 +32,29 @@ class Samples:
         return len(self.params)
 
 
-def load_samples(folder):
-    """The samples of a cache folder (images.npy, read as needed, and labels.npz).
+def read_set(folder):
+    """Pictures (N, n, n, 3) uint8, read as needed, and labels, name to (N, ...), of a cached set as they are.
 
     Raises InputError if the folder lacks either file or they disagree.
     """
     folder = Path(folder)
     if not (folder / "images.npy").is_file() or not (folder / "labels.npz").is_file():
-        raise InputError(f"{folder} is no sample set: it must hold images.npy and labels.npz")
+        raise InputError(
+            f"{folder} is no sample set: it must hold images.npy and labels.npz; the first set is made by "
+            "python -m steadyface.learn.portraits"
+        )
     images = np.load(folder / "images.npy", mmap_mode="r")
     with np.load(folder / "labels.npz") as z:
-        a = {key: z[key] for key in _LABELS}
-        tone = z["skin_ita"] if "skin_ita" in z else np.full(len(images), np.nan)
-    if len(images) != len(a["rotation"]):
-        raise InputError(f"{folder}: {len(images)} images but {len(a['rotation'])} labels")
+        labels = {key: z[key] for key in z.files}
+    if len(images) != len(labels["rotation"]):
+        raise InputError(f"{folder}: {len(images)} images but {len(labels['rotation'])} labels")
+    return images, labels
+
+
+def load_samples(folder):
+    """The `Samples` of a cached set. Raises InputError as `read_set`."""
+    images, a = read_set(folder)
+    tone = a.get("skin_ita", np.full(len(images), np.nan))
     params = join(
         similarity_from_pose(a["rotation"], a["scale"], a["translation"]), a["identity"], a["expression"]
     )

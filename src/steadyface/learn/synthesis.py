@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import typer
 
-from ..errors import InputError
 from ..face_model.morphable import load_face_model
 from ..render.rasterize import rasterize
 from ..render.shade import Lighting, interpolate, sample_texture, shade, vertex_normals
@@ -22,8 +21,9 @@ from .expressions import vary_expression
 from .head import Head, build_head
 from .occlude import OCCLUDERS, HeadPlacement, add_glasses, blend, hair_color, hair_texture
 from .photograph import crop_pose, grain, head_outline, picture_points, warp_background
-from .portraits import CACHE_MARGIN, CACHE_SIZE, skin_tone
+from .portraits import skin_tone
 from .sample_writer import SYNTHETIC, Labels, write_samples
+from .samples import CACHE_MARGIN, CACHE_SIZE, read_set
 from .skin_textures import SkinTextures, collect_textures, mix_texture, random_skin_color
 
 # MediaPipe points: each iris's centre and the four on its rim, the subject's left and right.
@@ -308,13 +308,8 @@ def build_scene(cache, rng, model=None, textures=400, backgrounds=200):
 
     Raises InputError if the cache is missing.
     """
-    cache = Path(cache)
-    if not (cache / "labels.npz").is_file():
-        raise InputError(f"{cache} is no portrait cache: make it by python -m steadyface.learn.portraits")
+    images, labels = read_set(cache)
     head = build_head(model or load_face_model())
-    images = np.load(cache / "images.npy", mmap_mode="r")
-    with np.load(cache / "labels.npz") as z:
-        labels = {key: z[key] for key in z.files}
     tone, turned = labels["skin_ita"], np.abs(labels["rotation"][:, 0, 2])
     weight = np.where(np.isfinite(tone), 1.0, 0.12)
     weight[tone < 30] = 3

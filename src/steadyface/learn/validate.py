@@ -4,12 +4,11 @@ import cv2
 import numpy as np
 import torch
 
+from ..face_model.mediapipe import OUTER_EYE_CORNERS
 from .augment import View, view_labels, view_pixels
-from .losses import LID_PAIRS, LIP_PAIRS
+from .openings import openings
 from .parameters import pose_from_similarity, similarity_from_pose, split
 from .samples import load_samples, mediapipe_flip_index
-
-OUTER_EYE_CORNERS = (33, 263)
 
 
 def project_mediapipe(params, model):
@@ -23,16 +22,6 @@ def project_mediapipe(params, model):
     points = shape @ similarity[..., :3].swapaxes(-1, -2) + similarity[:, None, :, 3]
     right, left = OUTER_EYE_CORNERS
     return points[..., :2], np.linalg.norm(points[:, right] - points[:, left], axis=-1)
-
-
-def openings(points, unit):
-    """Mean lid gap of each eye (N, 2) and lip gap (N,) over a unit (N,). points: (N, 478, 2)."""
-
-    def gap(pairs):
-        a, b = np.array(pairs).T
-        return np.linalg.norm(points[:, a] - points[:, b], axis=-1).mean(-1) / unit
-
-    return np.stack([gap(LID_PAIRS[:3]), gap(LID_PAIRS[3:])], -1), gap(LIP_PAIRS)
 
 
 def _correlation(a, b):
