@@ -201,11 +201,9 @@ def test_florence_is_read_back_in_the_render_s_pixels(tmp_path):
     with pytest.raises(InputError, match=r"frontal1/obj/\*\.obj is missing"):
         read_dataset("florence", tmp_path)
     write_obj(scan)
-    (sample,) = (
-        read_dataset("florence", tmp_path)
-        if np.savetxt(render.with_suffix(".txt"), [[0.5, 0, 0, 10], [0, 0.5, 0, 20], [0, 0, 0.5, 0]]) is None
-        else ()
-    )
+    half = [[0.5, 0, 0, 10], [0, 0.5, 0, 20], [0, 0, 0.5, 0]]
+    np.savetxt(render.with_suffix(".txt"), half)
+    (sample,) = read_dataset("florence", tmp_path)
     np.testing.assert_allclose(sample.mesh().vertices, VERTICES / 2 + [10, 20, 0])
     np.testing.assert_allclose(sample.attributes["scan"]().vertices, VERTICES)
     assert (sample.name, sample.attributes["subject"]) == ("subject_01/yaw_40", "subject_01")
