@@ -1,4 +1,4 @@
-"""Cameras as values: points in the camera frame (mm, x right, y down, z forward) to pixels and back."""
+"""Cameras as values: points in the camera frame (mm, x right, y down, z forward) to pixels."""
 
 from dataclasses import dataclass
 
@@ -20,16 +20,6 @@ class WeakPerspective:
         return (
             np.asarray(self.scale)[..., None, None] * points[..., :2] + np.asarray(self.center)[..., None, :]
         )
-
-    def J_project(self, points):
-        """Jacobian of `project` with respect to the points: (*, N, 2, 3) pixels per mm."""
-        j = np.zeros((*points.shape[:-1], 2, 3), points.dtype)
-        j[..., 0, 0] = j[..., 1, 1] = np.asarray(self.scale)[..., None]
-        return j
-
-    def depth(self, points):
-        """Distance scale of points along the axis in pixels: (*, N), scale * z."""
-        return np.asarray(self.scale)[..., None] * points[..., 2]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,3 @@
-from itertools import pairwise
-
 import numpy as np
 import pytest
 
@@ -7,7 +5,6 @@ from steadyface.learn.augment import (
     Appearance,
     AugmentConfig,
     View,
-    draw_clip,
     draw_view,
     view_labels,
     view_matrix,
@@ -73,16 +70,6 @@ def test_pixels_go_where_labels_go(mirrored):
 def test_the_standard_view_is_the_middle_of_the_picture():
     matrix = view_matrix(View(False, 1.0, 0.0, np.zeros(2)), 160, 120)
     np.testing.assert_allclose(matrix, [[1, 0, 20], [0, 1, 20]], atol=1e-9)
-
-
-def test_clips_move_slightly_and_smoothly():
-    rng = np.random.default_rng(2)
-    clips = [draw_clip(rng, AugmentConfig(), 4) for _ in range(200)]
-    steps = np.array([[b.shift - a.shift for a, b in pairwise(c)] for c in clips])
-    assert all(len({v.mirrored for v in c}) == 1 for c in clips)
-    assert np.abs(steps).max() < 0.1
-    # Successive steps of a clip agree: it drifts, it does not shake.
-    assert np.corrcoef(steps[:, 0, 0], steps[:, 1, 0])[0, 1] > 0.8
 
 
 def test_looks_change_pixels_and_keep_shape():

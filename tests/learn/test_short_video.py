@@ -1,134 +1,98 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
-from steadyface.face_model.morphable import load_face_model
-from steadyface.learn.augment import View
-from steadyface.learn.head import build_head
-from steadyface.learn.parameters import join, pose_from_similarity, similarity_from_pose, split
-from steadyface.learn.photograph import crop_pose
-from steadyface.learn.samples import mediapipe_flip_index
-from steadyface.learn.short_video import ShortVideoConfig, in_plane, motion_blur, noise, short_video
-from steadyface.rotation import euler_from_matrix, matrix_from_euler
-
-STILL = ShortVideoConfig(scale=0, roll_deg=0, shift=0, yaw_deg=0, pitch_deg=0, noise=0, blur=0)
+from steadyface.face_model.morphable import save_face_model
+from steadyface.learn.augment import AugmentConfig
+from steadyface.learn.batches import BatchConfig, BatchMaker
+from steadyface.learn.parameters import split
+from steadyface.learn.profiling import profile_cache
+from steadyface.learn.samples import SampleMix, load_samples
+from steadyface.learn.short_video import FARTHEST, draw_clip, turned_on
+from steadyface.rotation import euler_from_matrix
 
 
-@pytest.fixture(scope="module")
-def head():
-    return build_head(load_face_model())
-
-
-@pytest.fixture(scope="module")
-def sample(head):
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:160, :160]
-    picture = (
-        np.stack([x + 40, y + 40, 128 + 60 * np.sin(x / 9) * np.cos(y / 7)], -1).clip(0, 255).astype(np.uint8)
-    )
-    identity, expression = (
-        rng.normal(0, 0.3, head.model.identity_count),
-        np.zeros(head.model.expression_count),
-    )
-    rotation, scale, translation = crop_pose(matrix_from_euler(np.array([0.05, 0.1, 0])))
-    shape = head.model.landmarks("mediapipe478")(identity, expression)
-    points = scale * (shape @ rotation.T)[:, :2] + translation
-    params = join(similarity_from_pose(rotation, scale, translation), identity, expression)
-    return picture, params.astype(np.float32), points.astype(np.float32), mediapipe_flip_index(head.model)
-
-
-def _project(head, params):
-    similarity, identity, expression = split(params, head.model.identity_count)
-    shape = head.model.landmarks("mediapipe478")(identity, expression)
-    return shape @ np.swapaxes(similarity[..., :2, :3], -1, -2) + similarity[..., None, :2, 3]
-
-
-@pytest.mark.parametrize("out_of_plane", [False, True])
-def test_labels_of_every_frame_agree(head, sample, out_of_plane):
-    picture, params, points, flip = sample
-    rng = np.random.default_rng(1)
-    images, rows, landmarks = short_video(
-        picture, params, points, 4, rng, flip, head, out_of_plane=out_of_plane
-    )
-    assert images.shape == (4, 120, 120, 3)
-    np.testing.assert_allclose(_project(head, rows), landmarks, atol=2e-4)
-    assert np.abs(np.diff(landmarks, axis=0)).max(axis=(1, 2)).min() > 1e-3
-
-
-def test_out_of_plane_turns_the_head_progressively(head, sample):
-    picture, params, points, flip = sample
-    config = ShortVideoConfig(roll_deg=0, shake=0, pitch_deg=0, yaw_deg=6)
+def test_views_drift_slightly_and_smoothly():
     rng = np.random.default_rng(2)
-    _, rows, _ = short_video(picture, params, points, 5, rng, flip, head, out_of_plane=True, config=config)
-    similarity, *_ = split(rows, head.model.identity_count)
-    yaw = euler_from_matrix(pose_from_similarity(similarity)[0])[:, 1]
-    steps = np.diff(yaw)
-    np.testing.assert_allclose(steps, steps[0], atol=1e-3)
-    assert abs(steps[0]) > 0.01
+    clips = [draw_clip(rng, AugmentConfig(), 4) for _ in range(200)]
+    steps = np.array([[b.shift - a.shift for a, b in pairwise(c)] for c in clips])
+    assert all(len({v.mirrored for v in c}) == 1 for c in clips)
+    assert np.abs(steps).max() < 0.1
+    # Successive steps of a clip agree: it drifts, it does not shake.
+    assert np.corrcoef(steps[:, 0, 0], steps[:, 1, 0])[0, 1] > 0.8
 
 
-def test_without_motion_all_frames_are_the_still(head, sample):
-    picture, params, points, flip = sample
-    rng = np.random.default_rng(3)
-    images, rows, landmarks = short_video(picture, params, points, 3, rng, flip, head, config=STILL)
-    assert (images == images[0]).all()
-    np.testing.assert_array_equal(rows, np.broadcast_to(params, rows.shape))
-    np.testing.assert_allclose(landmarks, np.broadcast_to(points, landmarks.shape), atol=1e-6)
+def test_turns_go_on_from_the_first_and_keep_the_roll():
+    rng = np.random.default_rng(0)
+    start = np.array([0.1, -0.3, 0.2])
+    clips = np.stack([turned_on(rng, start, 4) for _ in range(300)])
+    np.testing.assert_array_equal(clips[:, 0], np.broadcast_to(start, (300, 3)))
+    np.testing.assert_allclose(clips[..., 2], start[2])
+    steps = np.diff(clips, axis=1)
+    assert np.corrcoef(steps[:, 0, 1], steps[:, 2, 1])[0, 1] > 0.8
+    assert 0.05 < steps[..., 1].std() < 0.09
+    assert abs(np.mean(steps[:, 0, 1] > 0) - 0.5) < 0.1
 
 
-def test_pixels_move_with_the_landmarks(head):
-    # A bright dot where a landmark is must stay under that landmark.
-    n = 160
-    dot = np.array([0.12, -0.08])
-    center = (dot * 0.75 + 0.5) * n - 0.5
-    y, x = np.mgrid[:n, :n]
-    picture = (255 * np.exp(-((x - center[0]) ** 2 + (y - center[1]) ** 2) / 8)).astype(np.uint8)
-    picture = np.repeat(picture[..., None], 3, -1)
-    params = join(similarity_from_pose(np.eye(3), 1 / 220, np.zeros(2)), np.zeros(80), np.zeros(52)).astype(
-        np.float32
-    )
-    points = np.broadcast_to(dot, (478, 2)).astype(np.float32)
-    flip = mediapipe_flip_index(head.model)
-    config = ShortVideoConfig(noise=0, blur=0)
-    images, _, landmarks = short_video(
-        picture, params, points, 5, np.random.default_rng(4), flip, head, config=config
-    )
-    for image, mark in zip(images, landmarks[:, 0], strict=True):
-        weight = image[..., 0].astype(float)
-        gy, gx = np.mgrid[:120, :120]
-        found = np.array([(weight * gx).sum(), (weight * gy).sum()]) / weight.sum()
-        np.testing.assert_allclose(found, (mark + 0.5) * 120 - 0.5, atol=0.15)
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_head_turned_far_turns_back(side):
+    rng = np.random.default_rng(1)
+    clips = np.stack([turned_on(rng, (0, side * (FARTHEST + 0.1), 0), 5) for _ in range(50)])
+    assert (side * (clips[:, -1, 1] - clips[:, 0, 1]) < 0.03).all()
 
 
-def test_drift_is_smooth():
-    views = in_plane(
-        View(False, 1.0, 0.0, np.zeros(2)), 6, np.random.default_rng(0), ShortVideoConfig(shake=0)
-    )
-    roll = np.array([v.roll for v in views])
-    np.testing.assert_allclose(np.diff(roll), roll[1] - roll[0], atol=1e-12)
-    size = np.log([v.scale for v in views])
-    np.testing.assert_allclose(np.diff(size), size[1] - size[0], atol=1e-12)
+@pytest.fixture
+def turning(sample_folder, mirror_model, tmp_path):
+    """A set of two-frame clips turned from the random samples, and its face model's file."""
+    source = tmp_path / "portraits"
+    source.mkdir()
+    np.save(source / "images.npy", np.load(sample_folder / "images.npy")[:6])
+    with np.load(sample_folder / "labels.npz") as z:
+        labels = {k: z[k][:6] for k in z.files}
+    np.savez(source / "labels.npz", **labels, fit_error=np.full(6, 0.01))
+    out = tmp_path / "turning"
+    profile_cache(source, out, 24, yaw_max=0.8, clip_length=2, processes=1, model=mirror_model)
+    save_face_model(mirror_model, tmp_path / "model.npz")
+    return out, tmp_path / "model.npz"
 
 
-def test_motion_blur_smears_along_the_motion_and_keeps_brightness():
-    picture = np.zeros((41, 41, 3), np.uint8)
-    picture[20, 20] = 250
-    blurred = motion_blur(picture, (9.0, 0.0)).astype(int)[..., 0]
-    assert (blurred[20] > 0).sum() >= 9
-    assert (blurred[:, 20] > 0).sum() == 1
-    assert abs(blurred.sum() - 250) <= 10
-    assert motion_blur(picture, (0.1, 0.1)) is picture
+def test_frames_of_a_clip_are_one_head_that_turns(turning):
+    samples = load_samples(turning[0])
+    np.testing.assert_array_equal(samples.clip, np.repeat(np.arange(12), 2))
+    with np.load(turning[0] / "labels.npz") as z:
+        for key in ("identity", "expression", "name"):
+            np.testing.assert_array_equal(z[key][::2], z[key][1::2])
+        first, second = (euler_from_matrix(z["rotation"][k::2]) for k in (0, 1))
+    step = np.abs(second - first)[:, :2]
+    assert (step.max(1) > 0.002).all()
+    assert step.max() < 0.4
 
 
-def test_noise_has_the_deviation_it_says():
-    picture = np.full((160, 160, 3), 128, np.uint8)
+def test_batches_show_the_turn_with_its_labels(turning, mirror_model):
+    folder, file = turning
+    config = BatchConfig({str(folder): 1.0}, size=16, face_model=str(file), clip_share=1.0, negatives=0)
+    maker = BatchMaker(config, mirror_model)
+    batch = maker(0)
+    similarity, identity, expression = split(batch["params"], mirror_model.identity_count)
+    shape = mirror_model.landmarks("mediapipe478")(identity, expression)
+    points = shape @ similarity[..., :2, :3].swapaxes(-1, -2) + similarity[:, None, :2, 3]
+    np.testing.assert_allclose(points, batch["landmarks478"], atol=1e-5)
+    np.testing.assert_array_equal(identity[::2], identity[1::2])
+    # Moving in the plane leaves the third row's direction: what changes it is the turn.
+    ahead = similarity[:, 2, :3] / np.linalg.norm(similarity[:, 2, :3], axis=-1, keepdims=True)
+    assert (np.abs(ahead[::2] - ahead[1::2]).max(1) > 1e-3).all()
 
-    class Fixed:
-        def random(self):
-            return 1.0
 
-        def integers(self, high):
-            return 17
-
-    spread = noise(picture, Fixed(), ShortVideoConfig(noise=8)).astype(float)
-    assert abs(spread.std() - 8) < 0.4
-    assert abs(spread.mean() - 128) < 0.5
+def test_adjacent_frames_stay_within_their_clip(turning, sample_folder):
+    mix = SampleMix({str(sample_folder): 1.0, str(turning[0]): 1.0})
+    still = len(load_samples(sample_folder))
+    for index, count, expected in (
+        (5, 1, [5]),
+        (5, 3, [5, 5, 5]),
+        (still, 2, [still, still + 1]),
+        (still + 1, 2, [still, still + 1]),
+        (still + 1, 1, [still + 1]),
+        (still + 3, 3, [still + 2, still + 3, still + 3]),
+    ):
+        assert mix.adjacent(index, count).tolist() == expected

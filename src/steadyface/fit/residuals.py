@@ -7,7 +7,11 @@ frame, observed (*, L, 2) px, rotation (*, 3, 3), Jacobians end in (2, parameter
 
 import numpy as np
 
+from ..camera import Pinhole
 from ..rotation import skew
+
+# Jacobians do not depend on the image's centre.
+_ANYWHERE = np.zeros(2)
 
 
 def reprojection_weak(points, rotation, scale, translation, observed):
@@ -45,8 +49,8 @@ def reprojection_pinhole(points, rotation, translation, focal, center, observed)
     non-finite errors, which the solver rejects. Returns (*, L, 2) px.
     """
     x = points @ np.swapaxes(rotation, -1, -2) + translation[..., None, :]
-    z = np.where(x[..., 2:] > 0, x[..., 2:], np.nan)
-    return np.asarray(focal)[..., None, None] * x[..., :2] / z + center[..., None, :] - observed
+    seen = np.where(x[..., 2:] > 0, x, np.nan)
+    return Pinhole(focal, center).project(seen) - observed
 
 
 def J_reprojection_pinhole_pose(points, rotation, translation, focal):
@@ -56,7 +60,7 @@ def J_reprojection_pinhole_pose(points, rotation, translation, focal):
     """
     turned = points @ np.swapaxes(rotation, -1, -2)
     x = turned + translation[..., None, :]
-    d = _d_pinhole(x, focal)
+    d = Pinhole(focal, _ANYWHERE).J_project(x)
     j = np.empty((*x.shape[:-1], 2, 7), x.dtype)
     j[..., :3] = -d @ skew(turned)
     j[..., 3] = np.asarray(focal)[..., None, None] * x[..., :2] / x[..., 2:]
@@ -67,15 +71,7 @@ def J_reprojection_pinhole_pose(points, rotation, translation, focal):
 def J_reprojection_pinhole_points(points, rotation, translation, focal):
     """Jacobian of `reprojection_pinhole` to the model points: (*, L, 2, 3) px per mm."""
     x = points @ np.swapaxes(rotation, -1, -2) + translation[..., None, :]
-    return _d_pinhole(x, focal) @ rotation[..., None, :, :]
-
-
-def _d_pinhole(x, focal):
-    f_over_z = np.asarray(focal)[..., None] / x[..., 2]
-    d = np.zeros((*x.shape[:-1], 2, 3), x.dtype)
-    d[..., 0, 0] = d[..., 1, 1] = f_over_z
-    d[..., 2] = -f_over_z[..., None] * x[..., :2] / x[..., 2:]
-    return d
+    return Pinhole(focal, _ANYWHERE).J_project(x) @ rotation[..., None, :, :]
 
 
 def J_shape(J_points, basis):

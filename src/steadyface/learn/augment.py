@@ -30,7 +30,7 @@ class AugmentConfig:
     blur: float = 0.35
     noise: float = 0.35
     compress: float = 0.25
-    #: Frame-to-frame motion of synthetic clips (eq. 8), standard deviations.
+    #: Frame-to-frame motion of short videos (3DDFA_V2, eq. 8), standard deviations.
     motion_roll_deg: float = 2.0
     motion_scale: float = 0.02
     motion_shift: float = 0.015
@@ -60,24 +60,6 @@ def draw_view(rng, config):
         roll=float(np.radians(roll * (config.wide_roll_deg if wide else config.roll_deg))),
         shift=np.clip(np.array([x, y]) * shift, -0.2, 0.2),
     )
-
-
-def draw_clip(rng, config, length):
-    """`length` adjacent views: a `draw_view` that drifts smoothly (3DDFA_V2, eq. 8) with a little shake."""
-    first = draw_view(rng, config)
-    drift = rng.standard_normal(4)
-    views = [first]
-    for i in range(1, length):
-        roll, size, x, y = i * drift + 0.2 * rng.standard_normal(4)
-        views.append(
-            View(
-                first.mirrored,
-                first.scale * float(np.exp(size * config.motion_scale)),
-                first.roll + float(np.radians(roll * config.motion_roll_deg)),
-                first.shift + np.array([x, y]) * config.motion_shift,
-            )
-        )
-    return views
 
 
 def draw_far_view(rng):

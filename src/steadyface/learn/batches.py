@@ -13,9 +13,10 @@ import cv2
 import numpy as np
 
 from ..face_model.morphable import load_face_model
-from .augment import Appearance, AugmentConfig, draw_clip, draw_far_view, draw_view, view_labels, view_pixels
+from .augment import Appearance, AugmentConfig, draw_far_view, draw_view, view_labels, view_pixels
 from .backgrounds import smooth_noise
 from .samples import SampleMix, mediapipe_flip_index
+from .short_video import draw_clip
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class BatchMaker:
 
     Call with a batch number. Returns a dict: image (B, n, n, 3) uint8; params (B, P) and landmarks478
     (B, 478, 2) as seen in the crop; landmark_weight (B,); is_face (B,) 1 or 0. The first `clip_rows` rows
-    are runs of `clip_length` adjacent frames of one picture each.
+    are runs of `clip_length` adjacent frames of one head each (`short_video`).
     """
 
     def __init__(self, config, model=None):
@@ -64,38 +65,38 @@ class BatchMaker:
         colour = rng.uniform(0, 255, 3) + (noise - 0.5) * rng.uniform(30, 500)
         return np.clip(np.broadcast_to(colour, (160, 160, 3)), 0, 255).astype(np.uint8)
 
-    def views(self, rng):
-        """Sample indices, views and looks' run lengths of one batch."""
+    def runs(self, rng):
+        """Frames (indices) and views of each run of adjacent rows of one batch: two lists of lists."""
         c = self.config
-        length = c.clip_length
-        runs = [length] * (self.clip_rows // max(length, 1)) + [1] * (c.size - self.clip_rows)
-        chosen = self.mix.draw(rng, len(runs))
-        views = [draw_clip(rng, c.augment, n) if n > 1 else [draw_view(rng, c.augment)] for n in runs]
-        return chosen, views, runs
+        clips = self.clip_rows // max(c.clip_length, 1)
+        lengths = [c.clip_length] * clips + [1] * (c.size - self.clip_rows)
+        chosen = self.mix.draw(rng, len(lengths))
+        views = [draw_clip(rng, c.augment, n) if n > 1 else [draw_view(rng, c.augment)] for n in lengths]
+        return [self.mix.adjacent(i, n) for i, n in zip(chosen, lengths, strict=True)], views
 
     def __call__(self, number):
         c = self.config
         rng = np.random.default_rng((c.seed, number))
-        chosen, clips, runs = self.views(rng)
+        frames, clips = self.runs(rng)
         is_face = np.ones(c.size, np.float32)
         # Only single pictures become negatives: a clip must stay whole.
-        negatives = rng.random(len(runs)) < c.negatives * c.size / max(c.size - self.clip_rows, 1)
+        negatives = rng.random(len(clips)) < c.negatives * c.size / max(c.size - self.clip_rows, 1)
         images = np.empty((c.size, c.image_size, c.image_size, 3), np.uint8)
         row = 0
-        for i, (index, views) in enumerate(zip(chosen, clips, strict=True)):
-            source = self.mix.image(index)
+        for i, views in enumerate(clips):
+            sources = [self.mix.image(frame) for frame in frames[i]]
             if len(views) == 1 and negatives[i]:
                 is_face[row] = 0
                 views = clips[i] = [draw_far_view(rng)]
                 if rng.random() < 0.3:
-                    source = self.textures[rng.integers(len(self.textures))]
-            other = self.mix.image(chosen[i - 1])
+                    sources = [self.textures[rng.integers(len(self.textures))]]
+            other = self.mix.image(frames[i - 1][0])
             look, border, fill = self.appearance.draw_look(rng)
-            for view in views:
+            for source, view in zip(sources, views, strict=True):
                 picture = view_pixels(source, view, c.image_size, border, fill)
                 images[row] = self.appearance.degrade(look(picture, other), rng)
                 row += 1
-        rows = np.repeat(chosen, runs)
+        rows = np.concatenate(frames)
         params, landmarks = view_labels(
             self.mix.params[rows],
             self.mix.landmarks478[rows],

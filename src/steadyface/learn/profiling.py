@@ -17,6 +17,7 @@ from .head import build_head
 from .photograph import crop_pose, take_apart
 from .sample_writer import PROFILED, Labels, write_samples
 from .samples import read_set
+from .short_video import turned_on
 
 #: Photographs turned farther than this show too little of the face for more than a modest change.
 FRONTAL_RAD = np.radians(35)
@@ -59,20 +60,23 @@ def profile_cache(
     yaw_max=np.pi / 2,
     expressions=True,
     evenly=False,
+    clip_length=1,
     processes=2,
     model=None,
 ):
     """Write a set of re-posed, re-expressed portraits.
 
     cache: folder written by `build_portrait_cache`; yaw_min, yaw_max: radians; expressions: vary them too;
-    evenly: take every portrait equally often, as a measurement needs it, and not the rare kinds more often.
-    Raises InputError if the cache is missing.
+    evenly: take every portrait equally often, as a measurement needs it, and not the rare kinds more often;
+    clip_length: adjacent frames of each head, which the trainer's short videos then turn through
+    (`short_video`); count: pictures in all. Raises InputError if the cache is missing.
     """
     images, labels = read_set(cache)
     head = build_head(model or load_face_model())
     angles = euler_from_matrix(labels["rotation"])
-    # Each source is taken apart once and rendered twice.
-    rng, sources = np.random.default_rng(seed), (count + 3) // 2 + 1
+    clips = count // clip_length
+    # Each source is taken apart once and makes two clips.
+    rng, sources = np.random.default_rng(seed), (clips + 3) // 2 + 1
     if evenly:
         rounds = -(-sources // len(images))
         chosen = np.concatenate([rng.permutation(len(images)) for _ in range(rounds)])
@@ -83,23 +87,28 @@ def profile_cache(
     names = head.model.expression_names
     last = {}
 
-    def make(i):
-        rng = np.random.default_rng([seed, i])
-        # Each process makes every processes-th sample, so its neighbours share a source.
-        k = chosen[(i // (2 * processes)) * processes + i % processes]
+    def make(clip):
+        rng = np.random.default_rng([seed, clip])
+        # Each process makes every processes-th clip, so its neighbours share a source.
+        k = chosen[(clip // (2 * processes)) * processes + clip % processes]
         if last.get("k") != k:
             pose = (labels[key][k] for key in ("rotation", "scale", "translation", "identity", "expression"))
             last.update(k=k, photograph=take_apart(head, images[k], *pose))
         photograph = last["photograph"]
-        rotation = matrix_from_euler(draw_angles(rng, angles[k], yaw_min, yaw_max))
+        start = draw_angles(rng, angles[k], yaw_min, yaw_max)
         expression = photograph.expression
         if expressions and rng.random() < 0.8:
             expression = vary_expression(expression, names, rng, 0.42, 0.4)
-        picture = photograph.render(rotation, expression, rng)
         name, tone = str(labels["name"][k]), float(labels["skin_ita"][k])
-        return picture, Labels(*crop_pose(rotation), photograph.identity, expression, name, tone)
+        turns = [start] if clip_length == 1 else turned_on(rng, start, clip_length)
+        frames = []
+        for rotation in map(matrix_from_euler, turns):
+            picture = photograph.render(rotation, expression, rng)
+            pose = crop_pose(rotation)
+            frames.append((picture, Labels(*pose, photograph.identity, expression, name, tone)))
+        return frames
 
-    write_samples(out, count, make, head.model, PROFILED, processes)
+    write_samples(out, clips, make, head.model, PROFILED, processes, clip_length)
 
 
 def main(
@@ -113,12 +122,22 @@ def main(
     yaw_max: Annotated[float, typer.Option(help="Degrees.")] = 90.0,
     expressions: Annotated[bool, typer.Option(help="Vary the expression too.")] = True,
     evenly: Annotated[bool, typer.Option(help="Take every portrait equally often.")] = False,
+    clip_length: Annotated[int, typer.Option(help="Adjacent frames of each head, turning on.", min=1)] = 1,
     processes: int = 2,
 ):
     """Turn portraits to new poses and expressions and write them as a set of samples."""
     cv2.setNumThreads(1)
     profile_cache(
-        cache, out, count, seed, np.radians(yaw_min), np.radians(yaw_max), expressions, evenly, processes
+        cache,
+        out,
+        count,
+        seed,
+        np.radians(yaw_min),
+        np.radians(yaw_max),
+        expressions,
+        evenly,
+        clip_length,
+        processes,
     )
 
 

@@ -39,25 +39,26 @@ def landmarks_and_openings(model: MorphableModel, labels: Labels):
     return projected, eyes, mouth
 
 
-def write_samples(folder, count, make, model, source, processes=2):
+def write_samples(folder, clips, make, model, source, processes=2, clip_length=1):
     """Make and write a set of samples.
 
-    make: function of an index that returns an (n, n, 3) uint8 picture and `Labels`; source: PROFILED or
-    SYNTHETIC. The folder appears when all is done. Raises RuntimeError if a process fails.
+    make: function of a clip's number that returns its `clip_length` adjacent frames, each an (n, n, 3) uint8
+    picture and `Labels`; source: PROFILED or SYNTHETIC. The folder appears when all is done. Raises
+    RuntimeError if a process fails.
     """
     folder = Path(folder)
     work = folder.with_name(folder.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    shape = (count, CACHE_SIZE, CACHE_SIZE, 3)
+    shape = (clips * clip_length, CACHE_SIZE, CACHE_SIZE, 3)
     np.lib.format.open_memmap(work / "images.npy", "w+", np.uint8, shape).flush()
     if processes == 1:
-        _work(work, count, make, model, source, 0, 1)
+        _work(work, clips, make, model, source, 0, 1)
     else:
         # Forked, so that the sources are shared and not copied.
         start = get_context("fork").Process
         workers = [
-            start(target=_work, args=(work, count, make, model, source, k, processes))
+            start(target=_work, args=(work, clips, make, model, source, k, processes))
             for k in range(processes)
         ]
         for w in workers:
@@ -71,35 +72,40 @@ def write_samples(folder, count, make, model, source, processes=2):
         with np.load(work / f"labels{k}.npz") as z:
             parts.append({key: z[key] for key in z.files})
         os.remove(work / f"labels{k}.npz")
-    order = np.argsort(np.concatenate([np.arange(k, count, processes) for k in range(processes)]))
-    merged = {key: np.concatenate([p[key] for p in parts])[order] for key in parts[0]}
+    merged = {key: np.concatenate([p[key] for p in parts]) for key in parts[0]}
+    order = np.argsort(merged["clip"], kind="stable")
+    merged = {key: column[order] for key, column in merged.items()}
     np.savez(work / "labels.npz", **merged)  # pyright: ignore[reportArgumentType]
     shutil.rmtree(folder, ignore_errors=True)
     work.rename(folder)
 
 
-def _work(work, count, make, model, source, first, step):
+def _work(work, clips, make, model, source, first, step):
     images = np.load(work / "images.npy", mmap_mode="r+")
     rows = []
-    for i in range(first, count, step):
-        images[i], labels = make(i)
-        landmarks, eyes, mouth = landmarks_and_openings(model, labels)
-        rows.append(
-            {
-                "rotation": np.asarray(labels.rotation, np.float32),
-                "scale": np.float32(labels.scale),
-                "translation": np.asarray(labels.translation, np.float32),
-                "identity": np.asarray(labels.identity, np.float32),
-                "expression": np.asarray(labels.expression, np.float32),
-                "landmarks478": landmarks.astype(np.float32),
-                "weight478": np.float32(1),
-                "source": np.uint8(source),
-                "name": labels.name,
-                "skin_ita": np.float32(labels.skin_ita),
-                "eye_open": eyes.astype(np.float32),
-                "mouth_open": np.float32(mouth),
-            }
-        )
+    for clip in range(first, clips, step):
+        frames = make(clip)
+        images[clip * len(frames) : (clip + 1) * len(frames)] = [picture for picture, _ in frames]
+        rows += [_row(model, labels, source, clip) for _, labels in frames]
     images.flush()
     columns = {key: np.stack([r[key] for r in rows]) for key in rows[0]}
     np.savez(work / f"labels{first}.npz", **columns)  # pyright: ignore[reportArgumentType]
+
+
+def _row(model, labels, source, clip):
+    landmarks, eyes, mouth = landmarks_and_openings(model, labels)
+    return {
+        "rotation": np.asarray(labels.rotation, np.float32),
+        "scale": np.float32(labels.scale),
+        "translation": np.asarray(labels.translation, np.float32),
+        "identity": np.asarray(labels.identity, np.float32),
+        "expression": np.asarray(labels.expression, np.float32),
+        "landmarks478": landmarks.astype(np.float32),
+        "weight478": np.float32(1),
+        "source": np.uint8(source),
+        "clip": np.int32(clip),
+        "name": labels.name,
+        "skin_ita": np.float32(labels.skin_ita),
+        "eye_open": eyes.astype(np.float32),
+        "mouth_open": np.float32(mouth),
+    }

@@ -19,7 +19,8 @@ class Samples:
     """Pictures with their labels, in units of the standard crop.
 
     images: (N, n, n, 3) uint8, showing `CACHE_MARGIN` of the crop; params: (N, P); landmarks478:
-    (N, 478, 2), NaN where unknown; landmark_weight: (N,); attributes: name to (N,), NaN where unknown.
+    (N, 478, 2), NaN where unknown; landmark_weight: (N,); attributes: name to (N,), NaN where unknown; clip:
+    (N,) number of the short video that each is a frame of, rising.
     """
 
     images: np.ndarray
@@ -27,6 +28,7 @@ class Samples:
     landmarks478: np.ndarray
     landmark_weight: np.ndarray
     attributes: dict
+    clip: np.ndarray
 
     def __len__(self):
         return len(self.params)
@@ -69,6 +71,7 @@ def load_samples(folder):
             "skin_ita": tone,
             "yaw": np.abs(euler_from_matrix(a["rotation"])[:, 1]),
         },
+        a.get("clip", np.arange(len(images))),
     )
 
 
@@ -127,10 +130,23 @@ class SampleMix:
         self.params = np.concatenate([s.params for s in self.sets])
         self.landmarks478 = np.concatenate([s.landmarks478 for s in self.sets])
         self.landmark_weight = np.concatenate([s.landmark_weight for s in self.sets])
+        # The first and last frame of the short video that each sample belongs to.
+        bounds = [[np.searchsorted(s.clip, s.clip, side) for s in self.sets] for side in ("left", "right")]
+        offset = self.first[:-1]
+        self.clip_first, after = (
+            np.concatenate([b + o for b, o in zip(side, offset, strict=True)]) for side in bounds
+        )
+        self.clip_last = after - 1
 
     def draw(self, rng, count):
         """(count,) indices."""
         return np.searchsorted(self.cumulative, rng.random(count) * self.cumulative[-1])
+
+    def adjacent(self, index, count):
+        """(count,) indices of adjacent frames, that of `index` among them; a short clip stays at its last."""
+        first, last = self.clip_first[index], self.clip_last[index]
+        start = max(first, min(index, last - count + 1))
+        return np.minimum(start + np.arange(count), last)
 
     def image(self, index):
         """The (n, n, 3) uint8 picture of an index."""

@@ -344,8 +344,7 @@ def main(
     scene = build_scene(cache, np.random.default_rng(seed))
 
     def make(i):
-        picture, labels = render_synthetic(scene, np.random.default_rng([seed, 1, i]))
-        return picture, labels
+        return [render_synthetic(scene, np.random.default_rng([seed, 1, i]))]
 
     write_samples(out, count, make, scene.head.model, SYNTHETIC, processes)
 
