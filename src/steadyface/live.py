@@ -52,6 +52,12 @@ class _Followed:
     usual: float
 
 
+def _distance(a, b):
+    # `crop_distance` of one pair, which every frame asks for.
+    x, y = a.center - b.center
+    return math.sqrt((x * x + y * y) / (a.side * b.side) + math.log(a.side / b.side) ** 2)
+
+
 @dataclass(frozen=True)
 class LiveFace:
     """A face in one frame.
@@ -195,7 +201,7 @@ class LiveTracker:
         return (
             not self._is_continued(frame, before.crop, answer)
             or answer.vagueness > s.doubt * before.usual
-            or crop_distance([crop], [answer.crop])[0, 0] > s.settled
+            or _distance(crop, answer.crop) > s.settled
         )
 
     def _is_continued(self, frame, crop, alignment):

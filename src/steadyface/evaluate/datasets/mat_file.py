@@ -14,7 +14,7 @@ def read_mat(path, names):
         # By name: SciPy is no dependency of the runtime, and only these files need it.
         io = importlib.import_module("scipy.io")
     except ImportError as e:
-        raise InputError(f"reading {Path(path).name} needs SciPy: pip install scipy") from e
+        raise InputError(f"reading {Path(path).name} needs SciPy: pip install 'steadyface[evaluate]'") from e
     try:
         content = io.loadmat(str(path))
     except (OSError, ValueError, TypeError, NotImplementedError, io.matlab.MatReadError) as e:
