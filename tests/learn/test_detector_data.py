@@ -11,7 +11,7 @@ from steadyface.learn.detector_data import (
     heat_target,
     similarity,
 )
-from steadyface.learn.train_detector import cut_window
+from steadyface.learn.detector_ring import cut_window
 from steadyface.rotation import matrix_from_euler
 
 

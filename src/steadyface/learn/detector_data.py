@@ -6,10 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from steadyface.align.crop import ANCHOR_MM, SIDE_MM
-from steadyface.face_model.morphable import load_face_model
-from steadyface.learn.backgrounds import BackgroundPool, scramble, skin_blob
-from steadyface.learn.split import is_held_out
+from ..align.crop import ANCHOR_MM, SIDE_MM
+from ..face_model.morphable import load_face_model
+from .backgrounds import BackgroundPool, scramble, skin_blob
+from .split import is_held_out
 
 STRIDE = 8
 
@@ -66,16 +66,18 @@ def reference_shape():
     return model.landmarks("mediapipe478")(np.zeros(model.identity_count), np.zeros(model.expression_count))
 
 
-def load_portraits(folders, mean, held_out=False):
+def read_portraits(folders, mean, held_out=False):
     """Portraits of the training or the held-out part of folders laid out as images/ and landmarks478.npz.
 
-    mean: (478, 3) from `reference_shape`. Returns a list of `Portrait`; their weights make colour and dark
+    mean: (478, 3) mm from `reference_shape`. Returns a list of `Portrait`; their weights make colour and dark
     skin as frequent as the old grey photographs.
     """
     portraits = []
     for folder in map(Path, folders):
         with np.load(folder / "landmarks478.npz") as data:
-            names, xyz = data["names"], data["xyz"].astype(np.float64) / 32
+            names = data["names"]
+            # MediaPipe counts from the picture's edge; half a pixel less counts from pixel centres.
+            xyz = data["xyz"].astype(np.float64) / 32 - (0.5, 0.5, 0)
             doubt = data["flip_consistency"] if "flip_consistency" in data else np.zeros(len(names))
         keep = np.array([is_held_out(n) == held_out for n in names]) & (doubt < 0.042)
         centers, sides, rotations = crops_from_landmarks(xyz, mean)

@@ -4,17 +4,18 @@ On composites of held-out portraits against their labels, and on video clips aga
 are and turned, scaled, darkened.
 """
 
-import argparse
 import json
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import Annotated
 
 import cv2
 import numpy as np
+import typer
 
-from steadyface.detect.detector import Detector
-from steadyface.learn.detector_data import Composer, crops_from_landmarks, load_portraits, reference_shape
+from ..detect.detector import Detector
+from .detector_data import Composer, crops_from_landmarks, read_portraits, reference_shape
 
 CENTER_LIMIT = 0.15
 SIZE_LIMITS = (0.8, 1.25)
@@ -190,27 +191,31 @@ def measure_empty(detector, portraits, count=500, seed=2):
     return sum(len(detector(composer.backgrounds.draw(rng, 256, 256))) for _ in range(count)) / count
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", type=Path, default=None, help="the shipped detector by default")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--pictures", type=int, default=1000)
-    parser.add_argument("--threshold", type=float, default=0.45)
-    options = parser.parse_args(argv)
+def main(
+    model: Annotated[Path | None, typer.Option(help="Network; the shipped one by default.")] = None,
+    data: Annotated[Path, typer.Option(help="Folder of portraits/, london_smiling/ and videos/.")] = Path(
+        "../shared/data"
+    ),
+    pictures: Annotated[int, typer.Option(help="Composites of held-out portraits.")] = 1000,
+    threshold: Annotated[float, typer.Option(help="Lowest score of a detection.")] = 0.45,
+):
+    """Measure the face detector."""
     cv2.setNumThreads(1)
-    detector = Detector(options.model, options.threshold)
+    detector = Detector(model, threshold)
     mean = reference_shape()
-    with np.load(options.data / "videos" / "mediapipe478.npz") as data:
-        clips = {options.data / "videos" / f"{name}.mp4": data[name] for name in data}
+    videos = data / "videos"
+    with np.load(videos / "mediapipe478.npz") as points:
+        # MediaPipe counts from the picture's edge, here pixel centres are whole numbers.
+        clips = {videos / f"{name}.mp4": points[name] - np.array((0.5, 0.5, 0)) for name in points}
     for path, landmarks in clips.items():
         print(path.stem, json.dumps(measure_clip(detector, path, landmarks, mean)), flush=True)
     print(json.dumps(measure_changed(detector, clips, mean), indent=1))
-    if options.pictures:
-        folders = [options.data / "portraits", options.data / "london_smiling"]
-        portraits = load_portraits(folders, mean, held_out=True)
+    if pictures:
+        folders = [data / "portraits", data / "london_smiling"]
+        portraits = read_portraits(folders, mean, held_out=True)
         print("false alarms on an empty picture", measure_empty(detector, portraits))
-        print(json.dumps(measure_composites(detector, portraits, options.pictures), indent=1))
+        print(json.dumps(measure_composites(detector, portraits, pictures), indent=1))
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
