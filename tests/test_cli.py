@@ -146,3 +146,20 @@ def test_info_names_what_is_installed(monkeypatch, capsys):
 def test_unknown_options_are_refused(film, monkeypatch, capsys):
     assert run(monkeypatch, "track", film, "--nonsense") == 2
     assert "--nonsense" in capsys.readouterr().err
+
+
+def test_train_passes_its_options_on(tmp_path, monkeypatch, capsys):
+    assert run(monkeypatch, "train", "--help") == 0
+    assert "--objective" in capsys.readouterr().out
+    assert run(monkeypatch, "train", "--out", tmp_path / "run") == 2
+    assert "--set" in capsys.readouterr().err
+    assert run(monkeypatch, "train", "--set", tmp_path, "--out", tmp_path / "run", "--minutes", 1) == 1
+    assert "must hold images.npy and labels.npz" in failed_with_one_line(capsys)
+
+
+def test_training_without_its_extra_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [n for n in sys.modules if n.startswith("steadyface.learn.")]:
+        monkeypatch.delitem(sys.modules, name)
+    assert run(monkeypatch, "train", "--set", tmp_path, "--out", tmp_path / "run") == 1
+    assert "training needs torch: pip install 'steadyface[train]'" in failed_with_one_line(capsys)

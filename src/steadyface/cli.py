@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .errors import SteadyfaceError
+from .errors import InputError, SteadyfaceError
 from .evaluate.command import app as evaluate
 
 app = typer.Typer(
@@ -69,6 +69,20 @@ def demo(out: Out = None, seconds: Annotated[float, typer.Option(help="Length.",
     with _progress("demo") as progress:
         report = run_demo(folder, seconds=seconds, progress=progress)
     typer.echo(report)
+
+
+@app.command(
+    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def train(context: typer.Context):
+    """Train the alignment network (needs the extra "train"); --help lists its options."""
+    try:
+        from .learn.train import main as train_regressor
+    except ModuleNotFoundError as e:
+        raise InputError(f"training needs {e.name}: pip install 'steadyface[train]'") from e
+    trainer = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    trainer.command()(train_regressor)
+    trainer(context.args, prog_name="steadyface train")
 
 
 @app.command()
