@@ -127,7 +127,7 @@ def test_mat_files_name_what_they_lack(tmp_path):
 
 def test_without_scipy_mat_files_ask_for_it(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "scipy.io", None)
-    with pytest.raises(InputError, match=r"^reading a\.mat needs SciPy: pip install 'steadyface\[evaluate\]'$"):
+    with pytest.raises(InputError, match=r"^reading a\.mat needs SciPy: pip install .*evaluate"):
         read_mat(tmp_path / "a.mat", ())
 
 
