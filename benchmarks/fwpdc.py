@@ -1,14 +1,18 @@
 """Speed of WPDC's weights by definition (3DDFA_V2, eq. 7) against fWPDC's (Algorithm 2), full face model.
 
-``python benchmarks/fwpdc.py``: batch 128, all vertices, CPU. The paper: 41.7 ms against 3.6 ms on a GPU.
+python benchmarks/fwpdc.py [--batch 128] [--out docs]
+
+All vertices, one thread, CPU. The paper, on a GPU: 41.7 ms against 3.6 ms.
 """
 
 import argparse
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from steadyface.evaluate.report import Section, Table, Target, save
 from steadyface.face_model.morphable import load_face_model
 from steadyface.learn.losses import fwpdc_weights, wpdc_weights
 from steadyface.learn.parameters import join, similarity_from_pose
@@ -31,6 +35,7 @@ def random_pair(model, count, seed=0):
 
 
 def median_seconds(function, repeats):
+    """Median time of a function over so many calls after a first one."""
     function()
     times = []
     for _ in range(repeats):
@@ -40,33 +45,69 @@ def median_seconds(function, repeats):
     return float(np.median(times))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=3)
-    a = parser.parse_args()
-    torch.set_num_threads(a.threads)
-    model = load_face_model()
-    params, target = random_pair(model, a.batch)
+def largest_difference(weights, exact):
+    """Largest relative difference of weights (N, P); those of a millionth of the largest or less left out."""
+    return float(((weights.double() - exact).abs() / exact)[exact > 1e-6].max())
+
+
+def measure(model, batch, repeats):
+    """Differences in double and single precision, and seconds of either way: a dict."""
+    params, target = random_pair(model, batch)
     s = model.shape
     mean = torch.tensor(s.mean, dtype=torch.float32)
     basis = torch.tensor(np.concatenate([s.identity_basis, s.expression_basis]), dtype=torch.float32)
     norm = basis.flatten(1).norm(dim=1)
+    double = params.double(), target.double(), mean.double(), basis.double()
+    exact = wpdc_weights(*double)
+    single = params, target, mean, basis
+    return {
+        "double": largest_difference(fwpdc_weights(*double), exact),
+        "single": largest_difference(fwpdc_weights(*single, norm), exact),
+        "wpdc_s": median_seconds(lambda: wpdc_weights(*single), repeats),
+        "fwpdc_s": median_seconds(lambda: fwpdc_weights(*single, norm), 5 * repeats),
+    }
 
-    exact = wpdc_weights(params.double(), target.double(), mean.double(), basis.double())
-    fast = fwpdc_weights(params.double(), target.double(), mean.double(), basis.double())
-    # Relative to each weight, those of a millionth of the largest or less left out.
-    counted = exact > 1e-6
-    difference = float(((fast - exact).abs() / exact)[counted].max())
-    single = fwpdc_weights(params, target, mean, basis, norm).double()
-    single_difference = float(((single - exact).abs() / exact)[counted].max())
-    slow_s = median_seconds(lambda: wpdc_weights(params, target, mean, basis), a.repeats)
-    fast_s = median_seconds(lambda: fwpdc_weights(params, target, mean, basis, norm), 5 * a.repeats)
-    size = f"{model.vertex_count} vertices, {params.shape[1]} parameters"
-    print(f"batch {a.batch}, {size}, {a.threads} threads")
-    print(f"weights differ by at most {difference:.1e} relative (float64), {single_difference:.1e} (float32)")
-    print(f"WPDC {1e3 * slow_s:.0f} ms, fWPDC {1e3 * fast_s:.1f} ms: {slow_s / fast_s:.0f} times faster")
+
+def section(measured, batch, size):
+    """The `Section` "fwpdc" of what `measure` returns. size: of the model, in words."""
+    return Section(
+        name="fwpdc",
+        title=f"Weights of fWPDC against WPDC, batch {batch}",
+        command="python benchmarks/fwpdc.py",
+        targets=(
+            Target("fWPDC's weights off WPDC's, 10^-5 relative", 1e5 * measured["single"], "<=", 1.0),
+            Target("fWPDC's speed over WPDC's", measured["wpdc_s"] / measured["fwpdc_s"], ">=", 10.0, "x"),
+        ),
+        tables=(
+            Table(
+                f"Median of one thread; {size}.",
+                ("weights", "ms"),
+                (
+                    ("WPDC, by definition", 1e3 * measured["wpdc_s"]),
+                    ("fWPDC, one reconstruction", 1e3 * measured["fwpdc_s"]),
+                ),
+            ),
+        ),
+        notes=(
+            f"Largest relative difference: {measured['double']:.1e} in double precision, "
+            f"{measured['single']:.1e} of single against double.",
+        ),
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    model = load_face_model()
+    parameters = 12 + model.identity_count + model.expression_count
+    size = f"{model.vertex_count} vertices, {parameters} parameters"
+    print(save(section(measure(model, args.batch, args.repeats), args.batch, size), args.out))
 
 
 if __name__ == "__main__":

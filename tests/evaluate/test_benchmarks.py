@@ -30,6 +30,8 @@ memory = program("memory")
 versus = program("versus_mediapipe")
 startup = program("startup")
 installed_size = program("installed_size")
+fwpdc = program("fwpdc")
+rasterize = program("rasterize")
 
 
 def values(section):
@@ -208,3 +210,20 @@ def test_tracking_holds_no_frames(tmp_path, tiny_model):
     assert len(tracks[0]) == 900
     # The decoder fills its pools at first; 450 frames would be 103 MB, were they kept.
     assert seen[1] - seen[0] < 20
+
+
+def test_fwpdc_is_compared_with_the_definition(tiny_model):
+    measured = fwpdc.measure(tiny_model, 4, 1)
+    assert measured["double"] < 1e-6
+    assert measured["double"] < measured["single"] < 1e-3
+    section = fwpdc.section({"double": 1e-9, "single": 2e-5, "wpdc_s": 0.3, "fwpdc_s": 0.02}, 4, "tiny")
+    assert [t.met for t in section.targets] == [False, True]
+    assert section.targets[1].value == pytest.approx(15)
+
+
+def test_all_ways_to_rasterise_see_the_same_triangles():
+    times, same = rasterize.measure((40, 64), 1)
+    assert all(len(t) == 2 and min(t) > 0 for t in times.values())
+    assert min(min(s) for s in same.values()) > 0.999
+    rows = rasterize.section((40, 64), times, same).tables[0].rows
+    assert [row[0] for row in rows] == ["40 x 40", "64 x 64"]

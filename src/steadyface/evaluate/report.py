@@ -13,7 +13,10 @@ from ..errors import InputError
 from ..output import make_folder, replacing
 
 #: Where the sections stand on the page; others follow in alphabetical order.
-ORDER = ("clips", "portraits", "versus_mediapipe", "memory", "startup", "installed_size")
+ORDER = (
+    *("clips", "portraits", "versus_mediapipe", "memory"),
+    *("startup", "installed_size", "fwpdc", "ssme", "rasterize"),
+)
 _PACKAGES = ("steadyface", "numpy", "onnxruntime", "opencv-python-headless", "av")
 _COMPARE = {"<=": lambda a, b: a <= b, ">=": lambda a, b: a >= b, "<": lambda a, b: a < b}
 
