@@ -1,4 +1,4 @@
-"""The shipped form of a regressor: ONNX in real units, its card, and the way back into training."""
+"""The shipped form of a regressor: ONNX in real units, and its card."""
 
 import logging
 import platform
@@ -10,12 +10,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..errors import InputError, OutputError
+from ..errors import OutputError
+from ..networks.complexity import multiply_adds, parameter_count
 from ..output import replacing
 from .parameters import CROP_SIDE_MM
-
-#: The extra head of section 2.3 serves training only.
-_DROPPED = "landmarks_head."
 
 
 class _Inference(nn.Module):
@@ -32,7 +30,7 @@ def export(network, path, face_model_name, tolerance=1e-3):
     """Write a `FaceRegressor` as ONNX and check that onnxruntime agrees with torch.
 
     Input "image" (N, 3, size, size) float32 RGB 0..255; outputs "params" (N, P) in real units, "log_sigma"
-    (N, 68) and "confidence" (N,). Weights keep their names, so that `load_weights` can read them back.
+    (N, 68) and "confidence" (N,). Weights keep their names, so that `start_weights` can read them back.
     tolerance: largest difference allowed, relative to the outputs' deviation over random pictures. Raises
     OutputError if it is exceeded or the file cannot be written.
     """
@@ -92,50 +90,19 @@ def _difference(network, image, data):
     )
 
 
-def read_weights(path):
-    """Names and arrays of an exported regressor's weights. Raises InputError if the file is not one."""
-    import onnx
-    from onnx import numpy_helper
-
-    try:
-        graph = onnx.load(path)
-    except Exception as e:
-        raise InputError(f"{path} is not an ONNX regressor: {e}") from e
-    return {
-        t.name.removeprefix("network."): numpy_helper.to_array(t)
-        for t in graph.graph.initializer
-        if t.name.startswith("network.")
-    }
-
-
-def load_weights(network, path):
-    """Start a `FaceRegressor` from an exported ONNX.
-
-    The z-score statistics are the file's; the landmark-regression head, which is not exported, keeps its
-    start. Raises InputError if sizes or names do not fit.
-    """
-    weights = read_weights(path)
-    state = network.state_dict()
-    missing = [k for k in state if k not in weights and not k.startswith(_DROPPED) and "num_batches" not in k]
-    wrong = [k for k, v in weights.items() if k not in state or state[k].shape != v.shape]
-    if missing or wrong:
-        raise InputError(
-            f"{path} does not fit this network (width, pooling or face model differ): "
-            f"{(missing + wrong)[0]!r} is {'missing' if missing else 'of another shape'}"
-        )
-    with torch.no_grad():
-        for key, value in weights.items():
-            state[key].copy_(torch.from_numpy(value.copy()))
-
-
 def write_card(path, config, trainer, results):
     """Write what the weights are: data, settings, time, measurements, as markdown."""
+    network = trainer.average.module
+    parameters = parameter_count(network) - parameter_count(network.landmarks_head)
+    image = torch.zeros(1, 3, network.size, network.size)
+    operations = multiply_adds(network.backbone, image, normalizations=False)
     lines = [
         "# Face regressor",
         "",
         f"MobileNet width {config.width:g} at {config.batches.image_size} px, `{config.pooling}` pooling, "
         f"face model `{trainer.model.name}`; trained by `python -m steadyface.learn.train`.",
         "",
+        f"- size: {parameters:,} parameters, {operations / 1e6:.0f} M multiply-adds a crop",
         f"- iterations: {trainer.iteration} of {config.batches.size} crops",
         f"- time: {trainer.seconds / 60:.1f} min, {config.threads} threads, {platform.machine()}",
         "- data: " + ", ".join(f"{Path(k).name} {v:g}" for k, v in config.batches.sets.items()),

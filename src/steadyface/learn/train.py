@@ -27,6 +27,7 @@ from .parameters import CROP_SIDE_MM, statistics
 from .points import FacePoints
 from .schedule import progress_of, rate_factor
 from .settings import with_setting
+from .start_weights import load_weights
 from .validate import HeldOut
 
 
@@ -136,7 +137,7 @@ class Trainer:
         if resume and checkpoint.is_file():
             self._restore(load_checkpoint(checkpoint))
         elif config.init_from:
-            export_onnx.load_weights(self.network, config.init_from)
+            load_weights(self.network, config.init_from, self._tensors(self.maker(0))["image"])
             self.average.module.load_state_dict(self.network.state_dict())
         self.objective = Objective(
             FacePoints(self.model, config.vertex_count),
