@@ -36,8 +36,8 @@ class FilterSettings:
     more slowly.
     """
 
-    noise: float = 1.0
-    gate: float = 2.2
+    noise: float = 0.7
+    gate: float = 3.5
     rotation: float = 1.2
     translation: float = 80.0
     log_scale: float = 0.6
