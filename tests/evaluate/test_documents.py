@@ -4,11 +4,17 @@ import re
 from pathlib import Path
 
 import numpy as np
+import typer
 from typer.testing import CliRunner
 
 from steadyface.align.crop import ANCHOR_MM, SIDE_MM
 from steadyface.evaluate import metrics
 from steadyface.evaluate.command import app
+from steadyface.learn.batches import BatchConfig
+from steadyface.learn.objective import STRATEGIES
+from steadyface.learn.settings import with_setting
+from steadyface.learn.train import TrainConfig
+from steadyface.learn.train import main as train_command
 from steadyface.rotation import matrix_from_axis_angle, matrix_from_euler
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +48,27 @@ def test_source_files_named_by_the_method_page_exist():
     files = re.findall(r"`((?:learn|networks|face_model)/\w+\.py)", text)
     assert len(files) >= 5
     assert all((ROOT / "src" / "steadyface" / f).is_file() for f in files)
+
+
+def test_losses_settings_and_commands_of_the_training_page_exist():
+    text = (DOCS / "training.md").read_text()
+    named = set(re.findall(r"^\| `([\w-]+)` \|.*\|.*\|$", text.partition("## Losses")[2], re.MULTILINE))
+    assert named == {*STRATEGIES, "meta-joint"}
+    config = TrainConfig("out", BatchConfig({}))
+    settings = re.findall(r"--with (\S+=[\w.]+)", text)
+    assert len(settings) >= 8
+    for setting in settings:
+        with_setting(config, setting)
+    for module in set(re.findall(r"python -m steadyface\.(learn\.\w+)", text)):
+        path = ROOT / "src" / "steadyface" / f"{module.replace('.', '/')}.py"
+        assert "def main(" in path.read_text(), module
+    training = typer.Typer()
+    training.command()(train_command)
+    options = {o for p in typer.main.get_command(training).params for o in p.opts}
+    assert (
+        set(re.findall(r"(?<!\w)--[a-z][a-z-]+", text.partition("## Train")[2].partition("## Short")[0]))
+        <= options
+    )
 
 
 def test_the_conventions_page_has_the_crop_and_the_angles_right():
