@@ -162,4 +162,4 @@ def test_training_without_its_extra_is_one_line(tmp_path, monkeypatch, capsys):
     for name in [n for n in sys.modules if n.startswith("steadyface.learn.")]:
         monkeypatch.delitem(sys.modules, name)
     assert run(monkeypatch, "train", "--set", tmp_path, "--out", tmp_path / "run") == 1
-    assert "training needs torch: pip install 'steadyface[train]'" in failed_with_one_line(capsys)
+    assert "training needs torch: install steadyface with its extra 'train'" in failed_with_one_line(capsys)

@@ -79,7 +79,7 @@ def train(context: typer.Context):
     try:
         from .learn.train import main as train_regressor
     except ModuleNotFoundError as e:
-        raise InputError(f"training needs {e.name}: pip install 'steadyface[train]'") from e
+        raise InputError(f"training needs {e.name}: install steadyface with its extra 'train'") from e
     trainer = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     trainer.command()(train_regressor)
     trainer(context.args, prog_name="steadyface train")
