@@ -164,6 +164,7 @@ class VideoReader:
             )
 
     def close(self):
+        """Close the file; no more frames come."""
         self._next = None
         self._container.close()
 

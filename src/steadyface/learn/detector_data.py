@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from ..align.crop import ANCHOR_MM, SIDE_MM
+from ..errors import InputError
 from ..face_model.morphable import load_face_model
 from .backgrounds import BackgroundPool, scramble, skin_blob
 from .split import is_held_out
@@ -70,7 +71,7 @@ def read_portraits(folders, mean, held_out=False):
     """Portraits of the training or the held-out part of folders laid out as images/ and landmarks478.npz.
 
     mean: (478, 3) mm from `reference_shape`. Returns a list of `Portrait`; their weights make colour and dark
-    skin as frequent as the old grey photographs.
+    skin as frequent as the old grey photographs. Raises InputError for unreadable pictures.
     """
     portraits = []
     for folder in map(Path, folders):
@@ -83,7 +84,8 @@ def read_portraits(folders, mean, held_out=False):
         centers, sides, rotations = crops_from_landmarks(xyz, mean)
         for i in np.flatnonzero(keep):
             image = cv2.imread(str(folder / "images" / names[i]))
-            assert image is not None, names[i]
+            if image is None:
+                raise InputError(f"{folder / 'images' / names[i]} is not a readable picture")
             image = np.ascontiguousarray(image[..., ::-1])
             points = xyz[i, :, :2].astype(np.float32)
             weight = _sampling_weight(image, points)
@@ -111,8 +113,7 @@ class CompositeSettings:
 class Composer:
     """Draws labelled pictures of 0 to 4 faces.
 
-    `draw(rng, height, width)` returns (image (H, W, 3) uint8, faces (M, 6): center x, y, side, roll,
-    visible part in 0..1 and 1 where the face counts (0: too hidden to ask for, too visible to deny)).
+    portraits: list of `Portrait`; backgrounds: how many are made at the start.
     """
 
     def __init__(self, portraits, settings=None, seed=0, backgrounds=500):
@@ -126,6 +127,8 @@ class Composer:
         return self.portraits[min(np.searchsorted(self._cumulative, rng.random()), len(self.portraits) - 1)]
 
     def draw(self, rng, height, width):
+        """One picture (height, width, 3) uint8 and its faces (M, 6): centre x, y and side in px, roll,
+        visible part in 0..1, and 1 where the face counts (0: too hidden to ask for, too visible to deny)."""
         canvas = self.backgrounds.draw(rng, height, width)
         if rng.random() < self.settings.hard_negatives:
             for _ in range(rng.integers(1, 4)):

@@ -11,6 +11,7 @@ class Log:
         self.path = Path(path)
 
     def write(self, **record):
+        """Append one record; numbers of any kind become plain ones."""
         with self.path.open("a") as f:
             f.write(json.dumps({k: _plain(v) for k, v in record.items()}) + "\n")
 

@@ -62,6 +62,7 @@ class Portraits:
 
     @property
     def held_out(self):
+        """(N,) bool."""
         return np.array([is_held_out(n) for n in self.names], bool)
 
     def __getitem__(self, index):

@@ -181,6 +181,7 @@ class Trainer:
         )
 
     def progress(self):
+        """How much of the budget is spent, 0 to 1."""
         return progress_of(self.iteration, self.seconds / 60, self.config.iterations, self.config.minutes)
 
     def _tensors(self, arrays):
