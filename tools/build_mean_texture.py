@@ -16,11 +16,11 @@ import numpy as np
 
 from steadyface.align.crop import Crop
 from steadyface.face_model.morphable import load_face_model
-from steadyface.learn.samples import CACHE_MARGIN, read_set
-from steadyface.learn.split import is_held_out
+from steadyface.learn.samples import PICTURE_MARGIN, read_set
 from steadyface.render.rasterize import rasterize
 from steadyface.render.shade import vertex_normals
 from steadyface.rotation import matrix_from_euler
+from steadyface.synthesis.split import is_held_out
 
 SIZE = 1024
 #: Colours of what portraits hide: the mouth's lining and the tongue.
@@ -44,9 +44,9 @@ def sampled(model, texels, image, rotation, scale, translation, identity, expres
     n = len(image)
     vertices = scale * model.shape(identity, expression) @ rotation.T
     vertices[:, :2] += translation
-    picture = Crop(np.full(2, (n - 1) / 2), n / CACHE_MARGIN)
+    picture = Crop(np.full(2, (n - 1) / 2), n / PICTURE_MARGIN)
     points = np.concatenate(
-        [picture.to_image(vertices[:, :2]), n / CACHE_MARGIN * vertices[:, 2:]], 1
+        [picture.to_image(vertices[:, :2]), n / PICTURE_MARGIN * vertices[:, 2:]], 1
     ).astype(np.float32)
     normals = vertex_normals(points, model.triangles)
     corners, weights = texels

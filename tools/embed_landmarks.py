@@ -21,9 +21,9 @@ import numpy as np
 from steadyface.face_model.mediapipe import EYES, INNER_51, LIPS, NOSE, OVAL
 from steadyface.face_model.morphable import Embedding, load_face_model, save_face_model
 from steadyface.fit.image import fit_image
-from steadyface.learn.split import is_held_out
 from steadyface.render.rasterize import rasterize
 from steadyface.rotation import matrix_from_axis_angle, matrix_from_euler
+from steadyface.synthesis.split import is_held_out
 
 SIZE = 320
 # Over the portraits, with the gaze held at rest, irises are seen this far out from the nose and down from the

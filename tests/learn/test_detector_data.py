@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from steadyface.align.crop import ANCHOR_MM, SIDE_MM, Crop
-from steadyface.learn.backgrounds import BackgroundPool
 from steadyface.learn.detector_data import (
     Composer,
     CompositeSettings,
@@ -13,6 +12,7 @@ from steadyface.learn.detector_data import (
 )
 from steadyface.learn.detector_ring import cut_window
 from steadyface.rotation import matrix_from_euler
+from steadyface.synthesis.backgrounds import BackgroundPool
 
 
 def head_shape(rng):

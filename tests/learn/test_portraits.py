@@ -8,8 +8,8 @@ from steadyface.align.crop import SIDE_MM, Crop
 from steadyface.errors import InputError
 from steadyface.learn import portraits as p
 from steadyface.learn.openings import openings
-from steadyface.learn.split import is_held_out
 from steadyface.rotation import matrix_from_axis_angle, matrix_from_euler
+from steadyface.synthesis.split import is_held_out
 
 FLESH = (200, 140, 110)
 

@@ -5,14 +5,20 @@ import pytest
 from steadyface.align.crop import ANCHOR_MM, Crop
 from steadyface.errors import InputError
 from steadyface.face_model.morphable import load_face_model
-from steadyface.learn.expressions import vary_expression
-from steadyface.learn.head import build_head
-from steadyface.learn.photograph import crop_pose, head_outline, picture_points, take_apart, warp_background
 from steadyface.learn.profiling import draw_angles, profile_cache, source_weights
 from steadyface.learn.sample_writer import Labels, landmarks_and_openings
 from steadyface.render.rasterize import rasterize
 from steadyface.render.shade import interpolate
 from steadyface.rotation import matrix_from_euler
+from steadyface.synthesis.expressions import vary_expression
+from steadyface.synthesis.head import build_head
+from steadyface.synthesis.photograph import (
+    crop_pose,
+    head_outline,
+    picture_points,
+    take_apart,
+    warp_background,
+)
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,7 @@ import pytest
 
 from steadyface.errors import InputError
 from steadyface.face_model.morphable import load_face_model
-from steadyface.learn.backgrounds import BackgroundPool
-from steadyface.learn.head import build_head
-from steadyface.learn.occlude import OCCLUDERS, HeadPlacement, add_glasses
-from steadyface.learn.photograph import crop_pose, picture_points
 from steadyface.learn.sample_writer import landmarks_and_openings
-from steadyface.learn.skin_textures import collect_textures, mix_texture, random_skin_color, uv_raster
 from steadyface.learn.synthesis import (
     Scene,
     beard_weight,
@@ -22,6 +17,11 @@ from steadyface.learn.synthesis import (
 from steadyface.render.rasterize import rasterize
 from steadyface.render.shade import interpolate, vertex_normals
 from steadyface.rotation import euler_from_matrix, matrix_from_euler
+from steadyface.synthesis.backgrounds import BackgroundPool
+from steadyface.synthesis.head import build_head
+from steadyface.synthesis.occlude import OCCLUDERS, HeadPlacement, add_glasses
+from steadyface.synthesis.picture import crop_pose, picture_points
+from steadyface.synthesis.skin_textures import collect_textures, mix_texture, random_skin_color, uv_raster
 
 
 @pytest.fixture(scope="module")

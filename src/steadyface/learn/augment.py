@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..synthesis.picture import PICTURE_MARGIN
 from .parameters import mirror
-from .samples import CACHE_MARGIN
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def view_matrix(view, source, size):
     turn = np.array([[c, s], [-s, c]])
     if view.mirrored:
         turn[0] *= -1
-    gain = source / CACHE_MARGIN
+    gain = source / PICTURE_MARGIN
     matrix = np.empty((2, 3))
     matrix[:, :2] = turn * gain / size
     # Pixel j of the view is u' = (j + 1/2) / size - 1/2.

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from ..face_model.morphable import load_face_model
+from ..synthesis.backgrounds import smooth_noise
 from .augment import Appearance, AugmentConfig, draw_far_view, draw_view, view_labels, view_pixels
-from .backgrounds import smooth_noise
 from .samples import SampleMix, mediapipe_flip_index
 from .short_video import draw_clip
 

@@ -9,8 +9,8 @@ import numpy as np
 from ..align.crop import ANCHOR_MM, SIDE_MM
 from ..errors import InputError
 from ..face_model.morphable import load_face_model
-from .backgrounds import BackgroundPool, scramble, skin_blob
-from .split import is_held_out
+from ..synthesis.backgrounds import BackgroundPool, scramble, skin_blob
+from ..synthesis.split import is_held_out
 
 STRIDE = 8
 

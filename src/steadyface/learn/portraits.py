@@ -30,9 +30,9 @@ from ..face_model.mediapipe import (
 from ..face_model.morphable import LinearShape, MorphableModel, load_face_model
 from ..fit.image import FitConfig, ImageFit, fit_image, weak_perspective_pose
 from ..rotation import euler_from_matrix, matrix_from_axis_angle
+from ..synthesis.picture import PICTURE_MARGIN, PICTURE_SIZE
+from ..synthesis.split import is_held_out
 from .openings import openings
-from .samples import CACHE_MARGIN, CACHE_SIZE
-from .split import is_held_out
 
 #: Corners of patches of bare skin, indices of MediaPipe's points.
 SKIN = {
@@ -212,7 +212,7 @@ def _write_cache(portraits: Portraits, fit: ImageFit, shape: LinearShape, folder
     work = folder.with_name(folder.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    shape_of = (count, CACHE_SIZE, CACHE_SIZE, 3)
+    shape_of = (count, PICTURE_SIZE, PICTURE_SIZE, 3)
     images = np.lib.format.open_memmap(work / "images.npy", "w+", np.uint8, shape_of)
     matrices = matrix_from_axis_angle(fit.rotation)
     unit = interocular(fit, shape)
@@ -229,7 +229,7 @@ def _write_cache(portraits: Portraits, fit: ImageFit, shape: LinearShape, folder
             raise InputError(f"{portraits.files[i]} is not a readable picture")
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         crop = Crop.from_pose(matrices[i], fit.scale[i], center[i])
-        images[i] = Crop(crop.center, CACHE_MARGIN * crop.side, crop.roll).extract(image, CACHE_SIZE)
+        images[i] = Crop(crop.center, PICTURE_MARGIN * crop.side, crop.roll).extract(image, PICTURE_SIZE)
         rotation[i] = matrices[i]
         rotation[i, :2] = crop.rotation.T @ matrices[i, :2]
         translation[i] = crop.from_image(center[i])

@@ -12,9 +12,10 @@ import typer
 
 from ..face_model.morphable import load_face_model
 from ..rotation import euler_from_matrix, matrix_from_euler
-from .expressions import vary_expression
-from .head import build_head
-from .photograph import crop_pose, take_apart
+from ..synthesis.expressions import vary_expression
+from ..synthesis.head import build_head
+from ..synthesis.photograph import take_apart
+from ..synthesis.picture import crop_pose
 from .sample_writer import PROFILED, Labels, write_samples
 from .samples import read_set
 from .short_video import turned_on

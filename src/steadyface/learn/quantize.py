@@ -16,7 +16,8 @@ import numpy as np
 import typer
 
 from ..errors import InputError
-from .samples import CACHE_MARGIN, load_samples
+from ..synthesis.picture import PICTURE_MARGIN
+from .samples import load_samples
 
 #: The first block that becomes integers: from here on a map has stride 16 or more.
 FIRST_BLOCK = 5
@@ -28,7 +29,7 @@ def calibration_pictures(folders, size=120, count=240, seed=0):
     pictures = []
     for folder in folders:
         images = load_samples(folder).images
-        border = round(images.shape[1] * (1 - 1 / CACHE_MARGIN) / 2)
+        border = round(images.shape[1] * (1 - 1 / PICTURE_MARGIN) / 2)
         for i in np.sort(rng.choice(len(images), min(count // len(folders), len(images)), replace=False)):
             picture = images[i][border : border + size, border : border + size]
             pictures.append(picture.transpose(2, 0, 1).astype(np.float32))

@@ -10,8 +10,8 @@ import numpy as np
 
 from ..face_model.mediapipe import OUTER_EYE_CORNERS
 from ..face_model.morphable import MorphableModel
+from ..synthesis.picture import PICTURE_SIZE
 from .openings import openings
-from .samples import CACHE_SIZE
 
 PORTRAIT, PROFILED, SYNTHETIC = 0, 1, 2
 
@@ -50,7 +50,7 @@ def write_samples(folder, clips, make, model, source, processes=2, clip_length=1
     work = folder.with_name(folder.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    shape = (clips * clip_length, CACHE_SIZE, CACHE_SIZE, 3)
+    shape = (clips * clip_length, PICTURE_SIZE, PICTURE_SIZE, 3)
     np.lib.format.open_memmap(work / "images.npy", "w+", np.uint8, shape).flush()
     if processes == 1:
         _work(work, clips, make, model, source, 0, 1)

@@ -9,16 +9,12 @@ from ..errors import InputError
 from ..rotation import euler_from_matrix
 from .parameters import join, similarity_from_pose
 
-#: Side of the cached pictures, pixels, and how much more than the standard crop they show, so that crops can
-#: move in them.
-CACHE_SIZE, CACHE_MARGIN = 160, 4 / 3
-
 
 @dataclass(frozen=True)
 class Samples:
     """Pictures with their labels, in units of the standard crop.
 
-    images: (N, n, n, 3) uint8, showing `CACHE_MARGIN` of the crop; params: (N, P); landmarks478:
+    images: (N, n, n, 3) uint8, showing `PICTURE_MARGIN` of the crop; params: (N, P); landmarks478:
     (N, 478, 2), NaN where unknown; landmark_weight: (N,); attributes: name to (N,), NaN where unknown; clip:
     (N,) number of the short video that each is a frame of, rising.
     """

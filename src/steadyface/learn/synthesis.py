@@ -16,15 +16,16 @@ from ..face_model.morphable import load_face_model
 from ..render.rasterize import rasterize
 from ..render.shade import Lighting, interpolate, sample_texture, shade, vertex_normals
 from ..rotation import matrix_from_euler
-from .backgrounds import BackgroundPool
-from .expressions import vary_expression
-from .head import Head, build_head
-from .occlude import OCCLUDERS, HeadPlacement, add_glasses, blend, hair_color, hair_texture
-from .photograph import crop_pose, grain, head_outline, picture_points, warp_background
+from ..synthesis.backgrounds import BackgroundPool
+from ..synthesis.expressions import vary_expression
+from ..synthesis.head import Head, build_head
+from ..synthesis.occlude import OCCLUDERS, HeadPlacement, add_glasses, blend, hair_color, hair_texture
+from ..synthesis.photograph import grain, head_outline, warp_background
+from ..synthesis.picture import PICTURE_MARGIN, PICTURE_SIZE, crop_pose, picture_points
+from ..synthesis.skin_textures import SkinTextures, collect_textures, mix_texture, random_skin_color
 from .portraits import skin_tone
 from .sample_writer import SYNTHETIC, Labels, write_samples
-from .samples import CACHE_MARGIN, CACHE_SIZE, read_set
-from .skin_textures import SkinTextures, collect_textures, mix_texture, random_skin_color
+from .samples import read_set
 
 # MediaPipe points: each iris's centre and the four on its rim, the subject's left and right.
 _IRISES = ((473, (474, 475, 476, 477)), (468, (469, 470, 471, 472)))
@@ -175,7 +176,7 @@ def draw_body(image, placement, rng):
     blend(image, np.clip(cloth, 0, 255), mask.astype(np.float32) / 255)
 
 
-def render_synthetic(scene, rng, n=CACHE_SIZE):
+def render_synthetic(scene, rng, n=PICTURE_SIZE):
     """One random synthetic picture (n, n, 3) uint8 and its `Labels`."""
     head, model = scene.head, scene.head.model
     names = model.expression_names
@@ -192,7 +193,7 @@ def render_synthetic(scene, rng, n=CACHE_SIZE):
     bare = points.copy()
     hair = np.zeros(len(points))
     if rng.random() < 0.7:
-        hair = grow_hair(points, normals, head, rng, scale * n / CACHE_MARGIN)
+        hair = grow_hair(points, normals, head, rng, scale * n / PICTURE_MARGIN)
     raster = rasterize(points, head.triangles, (n, n), cull=True)
     color = _skin(scene, raster, hair, rng)
     lighting = random_lighting(rng)
@@ -317,12 +318,12 @@ def build_scene(cache, rng, model=None, textures=400, backgrounds=200):
     count = min(textures, int((weight > 0).sum()))
     chosen = np.sort(rng.choice(len(weight), count, replace=False, p=weight / weight.sum()))
     skins = collect_textures(head, images, labels, chosen, rng)
-    unit = CACHE_SIZE / CACHE_MARGIN
+    unit = PICTURE_SIZE / PICTURE_MARGIN
     places = [
         SimpleNamespace(
             image=np.ascontiguousarray(images[k]),
-            points=labels["landmarks478"][k] * unit + (CACHE_SIZE - 1) / 2,
-            center=np.full(2, (CACHE_SIZE - 1) / 2),
+            points=labels["landmarks478"][k] * unit + (PICTURE_SIZE - 1) / 2,
+            center=np.full(2, (PICTURE_SIZE - 1) / 2),
             side=unit,
         )
         for k in chosen[:: max(1, count // 60)]

@@ -10,12 +10,10 @@ from functools import cache
 import cv2
 import numpy as np
 
-from ..align.crop import ANCHOR_MM, SIDE_MM, Crop
 from ..render.rasterize import rasterize
 from ..render.shade import interpolate, vertex_normals
-from ..rotation import matrix_from_axis_angle
 from .head import Head
-from .samples import CACHE_MARGIN
+from .picture import crop_pose, picture_points
 
 _ANGLES = 72
 # Albedo of the mouth's parts under full light.
@@ -25,29 +23,6 @@ _LINING, _TONGUE, _TOOTH, _GUM = (
     (0.93, 0.90, 0.82),
     (0.66, 0.36, 0.34),
 )
-
-
-def crop_pose(rotation):
-    """The pose of a head in its own standard crop.
-
-    rotation: (3, 3). Returns the rotation without the crop's roll, scale (crop sides per mm) and translation
-    (2,) crop coordinates.
-    """
-    scale = 1 / SIDE_MM
-    roll = Crop.from_pose(rotation, scale, (0, 0)).roll
-    upright = matrix_from_axis_angle(np.array([0, 0, -roll])) @ rotation
-    return upright, scale, -scale * (upright @ np.array(ANCHOR_MM))[:2]
-
-
-def picture_points(points, rotation, scale, translation, size):
-    """Model points (V, 3) mm as pixels of the cached picture, with depth in pixels.
-
-    rotation (3, 3), scale, translation (2,): pose in crop coordinates; size: pixels of the picture.
-    """
-    unit = size / CACHE_MARGIN
-    out = points @ (np.asarray(rotation).T * (scale * unit)).astype(np.float32)
-    out[:, :2] += (np.asarray(translation) * unit + (size - 1) / 2).astype(np.float32)
-    return out
 
 
 @dataclass(frozen=True)

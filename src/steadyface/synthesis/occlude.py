@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from ..face_model.mediapipe import CHIN, LEFT_OVAL, RIGHT_OVAL
-from .samples import CACHE_MARGIN
+from .picture import PICTURE_MARGIN
 
 # MediaPipe points of the mask's outline: down one cheek, under the chin, up the other, over the nose.
 _MASK = (*RIGHT_OVAL[7:], CHIN, *reversed(LEFT_OVAL[7:]), 454, 347, 330, 6, 101, 118, 234)
@@ -29,7 +29,7 @@ class HeadPlacement:
     @classmethod
     def in_picture(cls, rotation, scale, translation, points478, size):
         """Of a cached picture of `size` pixels; pose in crop coordinates."""
-        unit = size / CACHE_MARGIN
+        unit = size / PICTURE_MARGIN
         return cls(
             np.asarray(rotation), scale * unit, np.asarray(translation) * unit + (size - 1) / 2, points478
         )
