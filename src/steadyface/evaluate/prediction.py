@@ -29,10 +29,12 @@ from typing import Any
 
 import numpy as np
 
+from ..camera import WeakPerspective
 from ..errors import InputError
 from ..face_model.morphable import load_face_model
 from ..output import replacing
 from ..rotation import matrix_from_axis_angle
+from ..track import Track
 
 #: Number of points of the mark-ups that are known.
 MARKUPS = {"ibug68": 68, "mediapipe478": 478}
@@ -96,14 +98,15 @@ class Prediction:
         """
         if array is None:
             return
+        array = np.asarray(array)
         t = len(self.found)
-        fits = np.ndim(array) == 1 + len(shape) and len(array) == t
+        fits = array.ndim == 1 + len(shape) and len(array) == t
         if fits:
             fits = all(
                 got == want or (got in (2, 3) if want == "2 or 3" else isinstance(want, str))
-                for got, want in zip(np.shape(array)[1:], shape, strict=True)
+                for got, want in zip(array.shape[1:], shape, strict=True)
             )
-        if not fits or np.asarray(array).dtype.kind not in "fiu":
+        if not fits or array.dtype.kind not in "fiu":
             wanted = ", ".join(map(str, (t, *shape)))
             raise InputError(f"{key} must be ({wanted}) numbers, got {_described(array)}")
         known = np.isfinite(array).reshape(t, -1)
@@ -147,42 +150,39 @@ class Prediction:
             raise InputError(f"expression is {_described(self.expression)}, but there are {len(names)} names")
 
     @classmethod
-    def from_track(cls, track, frames, *, method="steadyface", seconds=None, memory_mb=math.nan, model=None):
+    def from_track(
+        cls, track: Track | None, frames, *, method="steadyface", seconds=None, memory_mb=math.nan, model=None
+    ):
         """The prediction of a `Track` for a clip of so many frames, those without the face not found.
 
         track: None if no face was found; seconds: (frames,) of the tracker; model: the `MorphableModel`,
         needed only where there is no track and the model is not the embedded one.
         """
-        model = track.model if track is not None else model or load_face_model()
-        rows = np.arange(0) if track is None else np.flatnonzero(np.asarray(track.frame_index) < frames)
-        index = rows if track is None else track.frame_index[rows]
+        if track is None:
+            track = _empty_track(model or load_face_model())
+        model = track.model
+        rows = np.flatnonzero(np.asarray(track.frame_index) < frames)
+        index = np.asarray(track.frame_index)[rows]
         found = np.zeros(frames, bool)
         found[index] = True
 
-        def spread(values, shape):
-            out = np.full((frames, *shape), np.nan, np.float32)
-            if track is not None:
-                out[index] = values()
+        def spread(values):
+            out = np.full((frames, *values.shape[1:]), np.nan, np.float32)
+            out[index] = values
             return out
 
-        def vertex_pixels():
-            return track.camera.project(track.vertices())[rows]
-
-        v = model.vertex_count
+        vertices = track.vertices(rows)
+        camera = WeakPerspective(track.scale[rows], np.broadcast_to(track.center, (len(rows), 2)))
         return cls(
             method=method,
             found=found,
-            points={
-                name: spread(lambda name=name: track.landmarks(name, rows), (MARKUPS[name], 3))
-                for name in MARKUPS
-                if name in model.embeddings
-            },
-            vertices=spread(lambda: track.vertices(rows), (v, 3)),
-            vertex_pixels=spread(vertex_pixels, (v, 2)),
+            points={m: spread(track.landmarks(m, rows)) for m in MARKUPS if m in model.embeddings},
+            vertices=spread(vertices),
+            vertex_pixels=spread(camera.project(vertices)),
             triangles=model.triangles,
             metric=True,
-            rotation=spread(lambda: matrix_from_axis_angle(track.rotation[rows]), (3, 3)),
-            expression=spread(lambda: track.expression[rows], (model.expression_count,)),
+            rotation=spread(matrix_from_axis_angle(track.rotation[rows])),
+            expression=spread(track.expression[rows]),
             expression_names=tuple(model.expression_names),
             seconds=seconds,
             memory_mb=memory_mb,
@@ -193,7 +193,7 @@ class Prediction:
         arrays: dict[str, Any] = {key: getattr(self, key) for key in _KEYS if getattr(self, key) is not None}
         arrays |= {_PREFIX + markup: points for markup, points in self.points.items()}
         with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.savez(file, **{key: np.asarray(a) for key, a in arrays.items()})
+            np.savez(file, **arrays)
 
     @classmethod
     def load(cls, path):
@@ -213,6 +213,24 @@ class Prediction:
             return cls(**_fields(arrays))
         except InputError as e:
             raise InputError(f"{path} is not a prediction: {e}") from e
+
+
+def _empty_track(model):
+    none = np.zeros(0)
+    return Track.from_image_pose(
+        frame_index=np.zeros(0, int),
+        time_s=none,
+        rotation=np.zeros((0, 3)),
+        translation=np.zeros((0, 2)),
+        scale=none,
+        identity=np.zeros(model.identity_count),
+        expression=np.zeros((0, model.expression_count)),
+        sigma=np.zeros((0, 68)),
+        confidence=none,
+        image_size=(1, 1),
+        fps=1.0,
+        model=model,
+    )
 
 
 def _fields(arrays):
