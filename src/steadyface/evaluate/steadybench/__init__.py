@@ -1,0 +1,1 @@
+"""SteadyBench: filmed clips of heads that talk and turn, whose truth is known exactly."""
