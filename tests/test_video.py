@@ -50,6 +50,24 @@ def test_what_is_written_is_read(tmp_path):
     assert reader.shortfall is None
 
 
+def test_quality_is_a_choice_and_one_thread_always_writes_the_same_file(tmp_path):
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 255, (5, 48, 64, 3), np.uint8)
+    error, data = {}, {}
+    for name, crf in (("fine", 4), ("again", 4), ("coarse", 40)):
+        path = tmp_path / f"{name}.mp4"
+        with write_video(path, (64, 48), 25.0, crf=crf, threads=1) as write:
+            for i, frame in enumerate(frames):
+                write(frame, i / 25)
+        data[name] = path.read_bytes()
+        with read_video(path) as reader:
+            decoded = np.stack([f.image for f in reader])
+        error[name] = np.abs(decoded.astype(int) - frames).mean()
+    assert data["fine"] == data["again"]
+    assert len(data["coarse"]) < 0.5 * len(data["fine"])
+    assert error["fine"] < error["coarse"]
+
+
 def test_variable_frame_times_are_kept(tmp_path):
     times = np.array([0, 0.04, 0.05, 0.3, 0.31, 1.0])
     with read_video(make_video(tmp_path / "a.mp4", times)) as reader:
