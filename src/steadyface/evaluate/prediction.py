@@ -29,7 +29,6 @@ from typing import Any
 
 import numpy as np
 
-from ..camera import WeakPerspective
 from ..errors import InputError
 from ..face_model.morphable import load_face_model
 from ..output import replacing
@@ -140,14 +139,14 @@ class Prediction:
             )
 
     def _check_expression(self):
-        names = self.expression_names
-        if (self.expression is None) != (names is None):
+        expression, names = self.expression, self.expression_names
+        if (expression is None) != (names is None):
             raise InputError("expression and expression_names go together: give both or neither")
-        if names is None:
+        if expression is None or names is None:
             return
-        self._check("expression", self.expression, ("E",))
-        if len(names) != np.shape(self.expression)[1]:
-            raise InputError(f"expression is {_described(self.expression)}, but there are {len(names)} names")
+        self._check("expression", expression, ("E",))
+        if len(names) != expression.shape[1]:
+            raise InputError(f"expression is {_described(expression)}, but there are {len(names)} names")
 
     @classmethod
     def from_track(
@@ -159,30 +158,29 @@ class Prediction:
         needed only where there is no track and the model is not the embedded one.
         """
         if track is None:
-            track = _empty_track(model or load_face_model())
+            track = _track_after(frames, model or load_face_model())
         model = track.model
-        rows = np.flatnonzero(np.asarray(track.frame_index) < frames)
-        index = np.asarray(track.frame_index)[rows]
+        known = np.asarray(track.frame_index) < frames
+        index = np.asarray(track.frame_index)[known]
         found = np.zeros(frames, bool)
         found[index] = True
 
         def spread(values):
             out = np.full((frames, *values.shape[1:]), np.nan, np.float32)
-            out[index] = values
+            out[index] = values[known]
             return out
 
-        vertices = track.vertices(rows)
-        camera = WeakPerspective(track.scale[rows], np.broadcast_to(track.center, (len(rows), 2)))
+        vertices = track.vertices()
         return cls(
             method=method,
             found=found,
-            points={m: spread(track.landmarks(m, rows)) for m in MARKUPS if m in model.embeddings},
+            points={m: spread(track.landmarks(m)) for m in MARKUPS if m in model.embeddings},
             vertices=spread(vertices),
-            vertex_pixels=spread(camera.project(vertices)),
+            vertex_pixels=spread(track.camera.project(vertices)),
             triangles=model.triangles,
             metric=True,
-            rotation=spread(matrix_from_axis_angle(track.rotation[rows])),
-            expression=spread(track.expression[rows]),
+            rotation=spread(matrix_from_axis_angle(track.rotation)),
+            expression=spread(track.expression),
             expression_names=tuple(model.expression_names),
             seconds=seconds,
             memory_mb=memory_mb,
@@ -215,18 +213,19 @@ class Prediction:
             raise InputError(f"{path} is not a prediction: {e}") from e
 
 
-def _empty_track(model):
-    none = np.zeros(0)
+def _track_after(frames, model):
+    """A track whose only frame comes after so many: of a clip of as many frames it knows nothing."""
+    one = np.ones(1)
     return Track.from_image_pose(
-        frame_index=np.zeros(0, int),
-        time_s=none,
-        rotation=np.zeros((0, 3)),
-        translation=np.zeros((0, 2)),
-        scale=none,
+        frame_index=np.array([frames]),
+        time_s=one,
+        rotation=np.zeros((1, 3)),
+        translation=np.zeros((1, 2)),
+        scale=one,
         identity=np.zeros(model.identity_count),
-        expression=np.zeros((0, model.expression_count)),
-        sigma=np.zeros((0, 68)),
-        confidence=none,
+        expression=np.zeros((1, model.expression_count)),
+        sigma=np.zeros((1, 68)),
+        confidence=one,
         image_size=(1, 1),
         fps=1.0,
         model=model,
