@@ -54,16 +54,16 @@ class Prediction:
     """
 
     method: str
-    found: np.ndarray
-    points: Mapping[str, np.ndarray]
-    vertices: np.ndarray | None = None
-    vertex_pixels: np.ndarray | None = None
-    triangles: np.ndarray | None = None
+    found: np.ndarray = field(repr=False)
+    points: Mapping[str, np.ndarray] = field(repr=False)
+    vertices: np.ndarray | None = field(default=None, repr=False)
+    vertex_pixels: np.ndarray | None = field(default=None, repr=False)
+    triangles: np.ndarray | None = field(default=None, repr=False)
     metric: bool = False
-    rotation: np.ndarray | None = None
-    expression: np.ndarray | None = None
+    rotation: np.ndarray | None = field(default=None, repr=False)
+    expression: np.ndarray | None = field(default=None, repr=False)
     expression_names: tuple[str, ...] | None = field(default=None, repr=False)
-    seconds: np.ndarray | None = None
+    seconds: np.ndarray | None = field(default=None, repr=False)
     memory_mb: float = math.nan
 
     def __post_init__(self):
@@ -205,7 +205,7 @@ class Prediction:
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as z:
                 arrays = {key: z[key] for key in z.files}
-        except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as e:
+        except (ValueError, OSError, EOFError, AttributeError, TypeError, zipfile.BadZipFile) as e:
             raise InputError(f"{path} is not a prediction: it must be an npz file of plain arrays") from e
         try:
             return cls(**_fields(arrays))

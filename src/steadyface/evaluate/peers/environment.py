@@ -111,7 +111,10 @@ def _python(root):
 
 def _do(command, what, **options):
     command = [str(c) for c in command]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    except OSError as e:
+        raise InputError(f"cannot make the environment of {what}: {command[0]}: {e.strerror}") from e
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
         raise InputError(

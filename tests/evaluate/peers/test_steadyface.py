@@ -1,0 +1,52 @@
+import numpy as np
+from scene import Scene, moving_face, seen_during
+
+from steadyface.evaluate.peers.steadyface import predict
+from steadyface.filter import FilterSettings
+from steadyface.live import LiveSettings, LiveTracker
+from steadyface.pipeline import track
+from steadyface.video import write_video
+
+
+def film(scene, path, count):
+    with write_video(path, scene.size, 25) as write:
+        for i in range(count):
+            write(scene.image(i), i / 25)
+    return path
+
+
+def stand_ins(scene, model):
+    return {"model": model, "detector": scene.detector, "regressor": scene.regressor}
+
+
+def test_a_prediction_is_what_a_user_of_track_gets(tiny_model, tmp_path):
+    face = seen_during(moving_face(tiny_model, (1.5, 0.3), center=(90, 110)), (0, 25), (28, 33))
+    scene = Scene([face], noise=0.5)
+    followed = [*range(25), *range(28, 33)]
+    video = film(scene, tmp_path / "a.mp4", 36)
+    prediction = predict(video, **stand_ins(scene, tiny_model))
+    (expected,) = track(video, tracker=LiveTracker(max_faces=1, **stand_ins(scene, tiny_model)))
+    np.testing.assert_array_equal(np.flatnonzero(prediction.found), followed)
+    np.testing.assert_array_equal(expected.frame_index, followed)
+    np.testing.assert_allclose(prediction.points["ibug68"][followed], expected.landmarks("ibug68"), rtol=1e-5)
+    assert prediction.seconds.shape == (36,)
+    assert (prediction.seconds > 0).all()
+    assert (prediction.method, prediction.metric) == ("steadyface live", True)
+
+
+def test_without_the_filter_the_network_speaks(tiny_model, tmp_path):
+    scene = Scene([moving_face(tiny_model, (0.2, 0))], noise=0.5)
+    video = film(scene, tmp_path / "a.mp4", 20)
+    steady, raw = (predict(video, filtered=f, **stand_ins(scene, tiny_model)) for f in (True, False))
+    settings = LiveSettings(filter=FilterSettings(noise=0.0))
+    (expected,) = track(video, tracker=LiveTracker(settings=settings, **stand_ins(scene, tiny_model)))
+    np.testing.assert_allclose(raw.points["ibug68"], expected.landmarks("ibug68"), rtol=1e-4, atol=1e-4)
+    assert np.abs(raw.points["ibug68"] - steady.points["ibug68"]).max() > 0.1
+    assert raw.method == "steadyface live, unfiltered"
+
+
+def test_a_video_without_a_face_is_a_prediction_too(tiny_model, tmp_path):
+    scene = Scene([])
+    prediction = predict(film(scene, tmp_path / "a.mp4", 5), **stand_ins(scene, tiny_model))
+    assert not prediction.found.any()
+    assert len(prediction) == 5
