@@ -1,12 +1,12 @@
 """Labelled crops on disk, and which of them a batch is drawn from."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
 from ..rotation import euler_from_matrix
+from ..synthesis.picture import read_set as read_set
 from .parameters import join, similarity_from_pose
 
 
@@ -28,25 +28,6 @@ class Samples:
 
     def __len__(self):
         return len(self.params)
-
-
-def read_set(folder):
-    """Pictures (N, n, n, 3) uint8, read as needed, and labels, name to (N, ...), of a cached set as they are.
-
-    Raises InputError if the folder lacks either file or they disagree.
-    """
-    folder = Path(folder)
-    if not (folder / "images.npy").is_file() or not (folder / "labels.npz").is_file():
-        raise InputError(
-            f"{folder} is no sample set: it must hold images.npy and labels.npz; the first set is made by "
-            "python -m steadyface.learn.portraits"
-        )
-    images = np.load(folder / "images.npy", mmap_mode="r")
-    with np.load(folder / "labels.npz") as z:
-        labels = {key: z[key] for key in z.files}
-    if len(images) != len(labels["rotation"]):
-        raise InputError(f"{folder}: {len(images)} images but {len(labels['rotation'])} labels")
-    return images, labels
 
 
 def load_samples(folder):

@@ -78,7 +78,31 @@ def rasterize_colors(points, triangles, colors, size, cull=False):
     points, triangles = _checked(points, triangles)
     if len(triangles) == 0 or min(size) == 0:
         return np.zeros((*size, 3), np.float32), np.zeros(size, bool)
-    return _draw(points, triangles, np.asarray(colors, np.float32), size, cull, flat=False)
+    image, depth = _draw(points, triangles, np.asarray(colors, np.float32), size, cull, flat=False)
+    return image, np.isfinite(depth)
+
+
+def rasterize_attributes(points, triangles, values, size, cull=False):
+    """Vertex values interpolated over the mesh, and its depth.
+
+    points, triangles, size, cull: as `rasterize`. values: (V, C) with C a multiple of 3. Returns (h, w, C)
+    float32, 0 where there is no mesh, and the (h, w) float32 depth in the unit of the points' third
+    coordinate, +inf where there is none.
+    """
+    points, triangles = _checked(points, triangles)
+    values = np.asarray(values, np.float32)
+    parts = [
+        _draw(points, triangles, np.ascontiguousarray(values[:, k : k + 3]), size, cull, flat=False)
+        for k in range(0, values.shape[1], 3)
+    ]
+    image = parts[0][0] if len(parts) == 1 else np.concatenate([p for p, _ in parts], -1)
+    return image, parts[0][1]
+
+
+def depth_image(points, triangles, size, cull=False):
+    """Depth of the nearest surface: (h, w) float32, +inf where there is none; arguments as `rasterize`."""
+    points, triangles = _checked(points, triangles)
+    return _draw(points, triangles, None, size, cull, flat=False)[1]
 
 
 def _checked(points, triangles):
@@ -109,23 +133,19 @@ def _draw(points, triangles, colors, size, cull, flat):
     settings = cv2.TriangleRasterizeSettings()
     settings.setShadingType(cv2.RASTERIZE_SHADING_FLAT if flat else cv2.RASTERIZE_SHADING_SHADED)
     settings.setCullingMode(cv2.RASTERIZE_CULLING_CW if cull else cv2.RASTERIZE_CULLING_NONE)
-    image = np.zeros((h, w, 3), np.float32)
     z_far = distance + spread
     depth = np.full((h, w), z_far, np.float32)
     identity = np.eye(4, dtype=np.float32)[:3]
-    cv2.triangleRasterize(
-        eye[None],
-        triangles[None],
-        colors[None],
-        image,
-        depth,
-        identity,
-        _FOV_Y,
-        distance - spread,
-        z_far,
-        settings,
-    )
-    return image, depth < distance + 0.75 * spread
+    view = (identity, _FOV_Y, distance - spread, z_far, settings)
+    if colors is None:
+        image = None
+        cv2.triangleRasterizeDepth(eye[None], triangles[None], depth, *view)
+    else:
+        image = np.zeros((h, w, 3), np.float32)
+        cv2.triangleRasterize(eye[None], triangles[None], colors[None], image, depth, *view)
+    depth[depth >= distance + 0.75 * spread] = np.inf
+    depth += np.float32((near + far) / 2 - distance)
+    return image, depth
 
 
 def _barycentric(points, triangles, index, x, y):

@@ -1,8 +1,11 @@
 """The square picture around a head that samples are stored as: its size, and how a head lies in it."""
 
+from pathlib import Path
+
 import numpy as np
 
 from ..align.crop import ANCHOR_MM, SIDE_MM, Crop
+from ..errors import InputError
 from ..rotation import matrix_from_axis_angle
 
 #: Side of the stored pictures, pixels, and how much more than the standard crop they show, so that crops can
@@ -31,3 +34,22 @@ def picture_points(points, rotation, scale, translation, size):
     out = points @ (np.asarray(rotation).T * (scale * unit)).astype(np.float32)
     out[:, :2] += (np.asarray(translation) * unit + (size - 1) / 2).astype(np.float32)
     return out
+
+
+def read_set(folder):
+    """Pictures (N, n, n, 3) uint8, read as needed, and labels, name to (N, ...), of a cached set as they are.
+
+    Raises InputError if the folder lacks either file or they disagree.
+    """
+    folder = Path(folder)
+    if not (folder / "images.npy").is_file() or not (folder / "labels.npz").is_file():
+        raise InputError(
+            f"{folder} is no sample set: it must hold images.npy and labels.npz; the first set is made by "
+            "python -m steadyface.learn.portraits"
+        )
+    images = np.load(folder / "images.npy", mmap_mode="r")
+    with np.load(folder / "labels.npz") as z:
+        labels = {key: z[key] for key in z.files}
+    if len(images) != len(labels["rotation"]):
+        raise InputError(f"{folder}: {len(images)} images but {len(labels['rotation'])} labels")
+    return images, labels

@@ -39,7 +39,7 @@ def collect_textures(head, images, labels, chosen, rng, size=TEXTURE_SIZE):
     """
     raster = uv_raster(head.model, size)
     empty = (~raster.mask).astype(np.uint8)
-    cheeks = np.rint(_cheek_texels(head.model, size)).astype(int)
+    cheeks = np.rint(cheek_texels(head.model, size)).astype(int)
     # Lids of open eyes are narrow in a photograph: half of what they show is filled in.
     cover, lash = 0.6 * head.lid.max(1), head.lash.max(1)
     rows = []
@@ -57,7 +57,7 @@ def collect_textures(head, images, labels, chosen, rng, size=TEXTURE_SIZE):
     return SkinTextures(*(np.stack(c) for c in zip(*rows, strict=True)))
 
 
-def _cheek_texels(model, size):
+def cheek_texels(model, size):
     points = model.embeddings["mediapipe478"]
     corners = model.uv_triangles[points.triangle]
     at = (model.uv[corners] * points.barycentric[..., None]).sum(1) * size - 0.5

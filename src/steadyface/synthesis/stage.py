@@ -1,0 +1,68 @@
+"""The place that a head is filmed in: what is behind it, how the camera sways, and the light."""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from .lighting import Light
+from .room import draw_room
+
+#: How much larger than the frame the picture of the place is, so that the camera can sway.
+MARGIN = 1.12
+
+
+@dataclass(frozen=True)
+class Stage:
+    """picture: (H, W, 3) uint8 RGB, `MARGIN` times the frame; sway: (3, 2, 2) slow waves of the view, each with
+    amplitudes (x, y) in shares of the frame's width and phases; rate: (3,) of these waves, cycles a second;
+    light: the base `Light`."""
+
+    picture: np.ndarray = field(repr=False)
+    sway: np.ndarray
+    rate: np.ndarray
+    light: Light
+
+    @classmethod
+    def random(cls, rng, size, skins=None):
+        """Somewhere: size: (width, height) of the frames; skins: `PortraitSkins`, whose photographs'
+        surroundings serve as places in half the cases.
+        """
+        w, h = (int(np.ceil(MARGIN * n)) for n in size)
+        picture = None
+        if skins is not None and rng.random() < 0.5:
+            surroundings = skins.draw(rng, 256).surroundings
+            if surroundings is not None:
+                picture = _enlarged(surroundings, w, h, rng)
+        if picture is None:
+            picture = draw_room(rng, w, h)
+        amplitude = np.abs(rng.normal(0, 1, (3, 2))) * np.array([[0.006], [0.003], [0.0006]])
+        sway = np.stack([amplitude, rng.uniform(0, 2 * np.pi, (3, 2))], 1)
+        rate = np.array([rng.uniform(0.03, 0.08), rng.uniform(0.15, 0.35), rng.uniform(0.8, 1.6)])
+        return cls(picture, sway, rate, Light.random(rng))
+
+    def view(self, seconds, size):
+        """The place at a time: size (width, height) to (h, w, 3) uint8 RGB, not to be written to."""
+        wave = np.sin(2 * np.pi * self.rate[:, None] * seconds + self.sway[:, 1]) * self.sway[:, 0]
+        shift = wave.sum(0) * size[0]
+        free = (np.array(self.picture.shape[1::-1]) - np.array(size)) / 2
+        x, y = free + np.clip(shift, -free + 1, free - 1)
+        turn = np.array([[1, 0, x], [0, 1, y]], np.float32)
+        return cv2.warpAffine(
+            self.picture,
+            turn,
+            size,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+
+
+def _enlarged(picture, w, h, rng):
+    """A photograph's surroundings as an unsharp place: covers (h, w)."""
+    n = len(picture)
+    # Beyond a photograph's edge its outermost pixels were continued.
+    inner = picture[int(0.06 * n) : int(0.8 * n), int(0.04 * n) : int(0.96 * n)]
+    scale = max(w / inner.shape[1], h / inner.shape[0])
+    size = (int(np.ceil(inner.shape[1] * scale)), int(np.ceil(inner.shape[0] * scale)))
+    big = cv2.resize(inner, size, interpolation=cv2.INTER_CUBIC)[:h, :w]
+    return cv2.GaussianBlur(big, (0, 0), rng.uniform(0.010, 0.025) * w)
