@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from .errors import InputError, SteadyfaceError
-from .evaluate.command import app as evaluate
+from .evaluate.command import benchmark, evaluate
 
 app = typer.Typer(
     help="Fast, accurate and steady 3D dense face tracking in video, on a CPU.",
@@ -16,7 +16,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.add_typer(evaluate, name="evaluate")
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results; made if missing.")]
 Faces = Annotated[int, typer.Option(help="Most faces followed at once.", min=1)]
@@ -83,6 +82,10 @@ def train(context: typer.Context):
     trainer = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
     trainer.command()(train_regressor)
     trainer(context.args, prog_name="steadyface train")
+
+
+app.command()(evaluate)
+app.add_typer(benchmark, name="benchmark")
 
 
 @app.command()

@@ -180,7 +180,7 @@ def section(results):
     return Section(
         name="clips",
         title="Clips of one face, live quality, against MediaPipe Face Mesh",
-        command="steadyface evaluate clips",
+        command="steadyface benchmark clips",
         targets=(
             Target(
                 "distance to MediaPipe, inner 51 points, median of clips", median["distance"], "<=", 4.0, "%"

@@ -1,45 +1,204 @@
-"""Commands that measure steadyface: `steadyface evaluate clips | portraits | render`."""
+"""The commands that measure: `steadyface evaluate DATASET` and `steadyface benchmark NAME`."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .report import render, save
+from ..errors import InputError
 
-app = typer.Typer(help="Measure steadyface and write docs/results.md.", no_args_is_help=True)
-Out = Annotated[Path, typer.Option(help="Folder of results.md and results/*.json.")]
+benchmark = typer.Typer(help="Measure steadyface and write docs/results.md.", no_args_is_help=True)
+
+Docs = Annotated[Path, typer.Option("--out", help="Folder of results.md and results/*.json.")]
+Methods = Annotated[list[str] | None, typer.Option("--method", help="Method to run; give it again for more.")]
+Peers = Annotated[
+    list[str] | None, typer.Option("--peer", help="Method and the python that has it: mediapipe=PYTHON")
+]
+Predictions = Annotated[
+    list[str] | None, typer.Option("--prediction", help="Any tool's predictions: NAME=FOLDER of CLIP.npz")
+]
+Limit = Annotated[int | None, typer.Option(help="Only the first clips or images.")]
 
 
-@app.command()
+def evaluate(
+    dataset: Annotated[str, typer.Argument(help="Name of the dataset's reader.", show_default=False)],
+    root: Annotated[Path, typer.Option(help="Folder of the dataset.")],
+    method: Methods = None,
+    peer: Peers = None,
+    prediction: Predictions = None,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report and of what is kept.")] = None,
+    limit: Limit = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", help="Of the reader: subset=category3")
+    ] = None,
+):
+    """Run and score methods on DATASET: report.md, report.json and figures in the folder --out.
+
+    The method is "live" unless others are given. A run that was interrupted goes on where it stopped.
+    """
+    from .datasets import read_dataset
+    from .plots import draw_all
+    from .protocol import evaluate as run
+    from .protocol import limited
+    from .report import save_alone
+    from .tables import Comparison, dataset_section
+
+    contenders = parse_contenders(method, peer, prediction)
+    options = dict(_pair(text, "--option", "NAME=VALUE") for text in option or ())
+    items = limited(read_dataset(dataset, root, **options), limit)
+    folder = out or Path(f"evaluate_{dataset.lower()}")
+    with progress_bar() as tell:
+        results = run(items, contenders, folder, progress=tell)
+    pictures = [(caption, path.name) for caption, path in draw_all(Comparison.of(results), folder)]
+    words = [f"steadyface evaluate {dataset}", *(f"--method {c.name}" for c in contenders)]
+    section = dataset_section(results, dataset.lower(), dataset, " ".join(words), pictures=pictures)
+    typer.echo(save_alone(section, folder))
+
+
+def parse_contenders(method, peer, prediction):
+    """The `Contender`s of the options of the command line: lists of text, or None.
+
+    Raises InputError if a NAME=VALUE is not one, or a method is not known.
+    """
+    from .protocol import Contender
+
+    pythons = {n: Path(p) for n, p in (_pair(text, "--peer", "NAME=PYTHON") for text in peer or ())}
+    folders = [_pair(text, "--prediction", "NAME=FOLDER") for text in prediction or ()]
+    named = list(dict.fromkeys([*(method or ()), *pythons]))
+    if not named and not folders:
+        named = ["live"]
+    return [Contender(n, python=pythons.get(n)) for n in named] + [
+        Contender(n, folder=Path(f)) for n, f in folders
+    ]
+
+
+def _pair(text, option, form):
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise InputError(f"{option} needs {form}, got {text!r}")
+    return name, value
+
+
+@contextmanager
+def progress_bar():
+    """Bars on stderr, one for each thing that is done; yields `tell(what, done, total)`."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks = {}
+
+        def tell(what, done, total):
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield tell
+
+
+def _told(tell, what):
+    return lambda done, total: tell(what, done, total)
+
+
+@benchmark.command()
+def steadybench(
+    root: Annotated[Path, typer.Option(help="Folder of the benchmark; made if missing.")] = Path(
+        "cache/steadybench"
+    ),
+    portraits: Annotated[
+        Path | None, typer.Option(help="Held-out portraits that people are made of.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="0 is the benchmark; others are other people.")] = 0,
+    clips: Annotated[int, typer.Option(help="Number of clips.", min=3)] = 36,
+    method: Methods = None,
+    peer: Peers = None,
+    prediction: Predictions = None,
+    out: Docs = Path("docs"),
+):
+    """The rendered video benchmark with exact truth: film it if it is missing, then compare trackers."""
+    from .leaderboard import run_steadybench
+
+    contenders = parse_contenders(method, peer, prediction)
+    with progress_bar() as tell:
+        page = run_steadybench(root, portraits, seed, clips, contenders, out, tell)
+    typer.echo(page)
+
+
+@benchmark.command()
+def live(
+    seconds: Annotated[float, typer.Option(help="Length of the clip.", min=1)] = 5.0, out: Docs = Path("docs")
+):
+    """Milliseconds a frame of every stage of the live tracker, at several sizes of image."""
+    from .report import save
+    from .speed import measure_live
+
+    with progress_bar() as tell:
+        section = measure_live(seconds, progress=_told(tell, "sizes"))
+    typer.echo(save(section, out))
+
+
+@benchmark.command()
+def train(
+    iterations: Annotated[int, typer.Option(help="Iterations that count.", min=1)] = 30,
+    batch: Annotated[int, typer.Option(help="Crops in a batch.", min=1)] = 96,
+    threads: Annotated[int, typer.Option(help="Threads of the network.", min=1)] = 1,
+    workers: Annotated[int, typer.Option(help="Processes that make batches.", min=0)] = 1,
+    out: Docs = Path("docs"),
+):
+    """Samples a second of training, and how long it waits for data."""
+    from .report import save
+    from .training_speed import measure_train
+
+    with progress_bar() as tell:
+        section = measure_train(iterations, batch, threads, workers, progress=_told(tell, "iterations"))
+    typer.echo(save(section, out))
+
+
+@benchmark.command()
+def fit(
+    faces: Annotated[int, typer.Option(help="Faces to fit.", min=2)] = 128,
+    out: Docs = Path("docs"),
+):
+    """Fits a second of the face model to 478 points."""
+    from .report import save
+    from .speed import measure_fit
+
+    with progress_bar() as tell:
+        section = measure_fit(faces, progress=_told(tell, "ways"))
+    typer.echo(save(section, out))
+
+
+@benchmark.command()
 def clips(
     videos: Annotated[Path, typer.Option(help="Folder of clips with mediapipe478.npz.")] = Path(
         "../shared/data/videos"
     ),
-    out: Out = Path("docs"),
+    out: Docs = Path("docs"),
 ):
     """Agreement with MediaPipe, steadiness and delay of the live track on short clips."""
     from .clips import evaluate_clips
+    from .report import save
 
     typer.echo(save(evaluate_clips(videos), out))
 
 
-@app.command()
+@benchmark.command()
 def portraits(
     cache: Annotated[Path, typer.Option(help="Folder of heldout/ and heldout_profiled/.")] = Path("cache"),
-    out: Out = Path("docs"),
+    out: Docs = Path("docs"),
 ):
     """Error on the held-out portraits, as they are and turned to profile."""
     from .portraits import evaluate_portraits
+    from .report import save
 
     typer.echo(save(evaluate_portraits(cache), out))
 
 
-@app.command("render")
-def render_command(out: Out = Path("docs")):
+@benchmark.command()
+def report(out: Docs = Path("docs")):
     """Write results.md again from the sections measured before."""
+    from .report import render
+
     typer.echo(render(out))
-
-
-if __name__ == "__main__":
-    app()

@@ -249,7 +249,7 @@ def section(still, turned, found, ita, source):
     return Section(
         name="portraits",
         title="Held-out portraits, 478 points through the face model",
-        command="steadyface evaluate portraits",
+        command="steadyface benchmark portraits",
         targets=(
             Target("held-out portraits, 478 points", still_mean, "<=", 3.6, "%"),
             Target("the same, profiled to 60-90 degrees of yaw", turned_mean, "<=", 6.0, "%"),

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import platform
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -14,8 +14,8 @@ from ..output import make_folder, replacing
 
 #: Where the sections stand on the page; others follow in alphabetical order.
 ORDER = (
-    *("clips", "portraits", "versus_mediapipe", "memory"),
-    *("startup", "installed_size", "fwpdc", "ssme", "rasterize"),
+    *("steadybench", "clips", "portraits", "live", "versus_mediapipe", "memory"),
+    *("startup", "installed_size", "fit", "train", "fwpdc", "ssme", "rasterize"),
 )
 _PACKAGES = ("steadyface", "numpy", "onnxruntime", "opencv-python-headless", "av")
 _COMPARE = {"<=": lambda a, b: a <= b, ">=": lambda a, b: a >= b, "<": lambda a, b: a < b}
@@ -48,7 +48,11 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """What one command measured. name: of its file; command: that makes it again; notes: paragraphs."""
+    """What one command measured.
+
+    name: of its file; command: that makes it again; notes: paragraphs; pictures: pairs of a caption and a
+    path relative to the page.
+    """
 
     name: str
     title: str
@@ -56,6 +60,7 @@ class Section:
     targets: tuple[Target, ...] = ()
     tables: tuple[Table, ...] = ()
     notes: tuple[str, ...] = ()
+    pictures: tuple[tuple[str, str], ...] = ()
     machine: dict = field(default_factory=dict)
 
 
@@ -99,12 +104,29 @@ def save(section, folder):
     Returns the path of the page. Raises OutputError if it cannot be written.
     """
     folder = make_folder(Path(folder) / "results")
-    content = {**asdict(section), "machine": machine()}
-    path = folder / f"{section.name}.json"
+    _write(replace(section, machine=machine()), folder / f"{section.name}.json")
+    return render(folder.parent)
+
+
+def save_alone(section, folder):
+    """Write a section with this machine to `folder/report.json` and `folder/report.md`.
+
+    Returns the path of the page. Raises OutputError if it cannot be written.
+    """
+    folder = make_folder(folder)
+    section = replace(section, machine=machine())
+    _write(section, folder / "report.json")
+    path = folder / "report.md"
+    with replacing(path) as temporary:
+        temporary.write_text("\n".join(_part(section, "# ")), encoding="utf-8")
+    return path
+
+
+def _write(section, path):
     with replacing(path) as temporary:
         # NaN is no JSON: what could not be measured is null.
-        temporary.write_text(json.dumps(_finite(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return render(folder.parent)
+        text = json.dumps(_finite(asdict(section)), indent=1, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def _finite(x):
@@ -129,6 +151,7 @@ def load(path):
             for t in content.pop("tables")
         ]
         content["notes"] = tuple(content["notes"])
+        content["pictures"] = tuple(map(tuple, content.get("pictures", ())))
         return Section(targets=tuple(Target(**t) for t in targets), tables=tuple(tables), **content)
     except (OSError, ValueError, KeyError, TypeError) as e:
         raise InputError(f"{path} is not a section of results: {e}") from e
@@ -155,28 +178,41 @@ def page(sections):
         "What each figure means is in [evaluation](evaluation.md).",
         "",
     ]
-    targets = [(s, t) for s in sections for t in s.targets]
-    if targets:
-        rows = [
-            (
-                t.what,
-                _value(t.value, t.unit),
-                f"{t.relation} {_value(t.limit, t.unit)}",
-                "yes" if t.met else "**no**",
-            )
-            for _, t in targets
-        ]
-        lines += [*_table(("what", "measured", "must be", "reached"), rows), ""]
+    lines += _targets([t for s in sections for t in s.targets])
     for section in sections:
-        lines += [f"## {section.title}", "", f"`{section.command}`", ""]
-        for table in section.tables:
-            lines += [f"{table.caption}", "", *_table(table.columns, table.rows), ""]
-        for note in section.notes:
-            lines += [note, ""]
-        facts = "; ".join(f"{k} {v}" for k, v in section.machine.items() if k not in ("processor", "cores"))
-        if section.machine:
-            lines += [f"On {section.machine['processor']}, {section.machine['cores']} cores; {facts}.", ""]
+        lines += _part(section, "## ", targets=False)
     return "\n".join(lines)
+
+
+def _targets(targets):
+    if not targets:
+        return []
+    rows = [
+        (
+            t.what,
+            _value(t.value, t.unit),
+            f"{t.relation} {_value(t.limit, t.unit)}",
+            "yes" if t.met else "**no**",
+        )
+        for t in targets
+    ]
+    return [*_table(("what", "measured", "must be", "reached"), rows), ""]
+
+
+def _part(section, level, targets=True):
+    lines = [f"{level}{section.title}", "", f"`{section.command}`", ""]
+    if targets:
+        lines += _targets(section.targets)
+    for table in section.tables:
+        lines += [f"{table.caption}", "", *_table(table.columns, table.rows), ""]
+    for caption, path in section.pictures:
+        lines += [f"![{caption}]({path})", ""]
+    for note in section.notes:
+        lines += [note, ""]
+    facts = "; ".join(f"{k} {v}" for k, v in section.machine.items() if k not in ("processor", "cores"))
+    if section.machine:
+        lines += [f"On {section.machine['processor']}, {section.machine['cores']} cores; {facts}.", ""]
+    return lines
 
 
 def _table(columns, rows):

@@ -1,0 +1,79 @@
+"""SteadyBench from nothing to the section of results: film what is missing, run, score, compare."""
+
+import shlex
+from pathlib import Path
+
+from ..errors import InputError
+from .datasets.steadybench import read_steadybench, read_table
+from .plots import draw_all
+from .protocol import evaluate
+from .report import save
+from .steadybench.plan import CATEGORIES, make_plan
+from .tables import Comparison, ahead, dataset_section
+
+#: Against whom, and by which of our methods, goals are set.
+OURS, RIVAL = "live", "mediapipe"
+#: Folder in the benchmark's, of predictions and scores.
+RUNS = "runs"
+
+
+def run_steadybench(root, portraits, seed, clips, contenders, docs, tell, *, make=None, run=None):
+    """Write the section "steadybench" and its figures to the documentation: path of the page.
+
+    root: folder of the benchmark, filmed first if it is missing; portraits: folder of held-out ones or None;
+    seed, clips: of the plan; contenders: list of `Contender`; docs: folder of the page; tell: called with
+    what is done, how much, and of how much; make, run: stand-ins for filming and running. Raises InputError
+    if the folder holds another benchmark.
+    """
+    root, docs = Path(root), Path(docs)
+    prepare(root, portraits, seed, clips, tell, make)
+    options = {} if run is None else {"run": run}
+    results = evaluate(read_steadybench(root), contenders, root / RUNS, progress=tell, **options)
+    comparison = Comparison.of(results)
+    drawn = draw_all(comparison, docs / "images", "steadybench_")
+    table = read_table(root)
+    described = "; ".join(f"{name}: {what}" for name, what in CATEGORIES.items())
+    words = ["steadyface benchmark steadybench"]
+    if clips != len(make_plan()):
+        words.append(f"--clips {clips}")
+    if portraits is not None:
+        words.append(f"--portraits {shlex.quote(str(portraits))}")
+    words += [f"--method {c.name}" for c in contenders if c.folder is None]
+    words += [f"--prediction {c.name}=FOLDER" for c in contenders if c.folder is not None]
+    section = dataset_section(
+        results,
+        "steadybench",
+        f"SteadyBench, {len(table['clips'])} clips",
+        " ".join(words),
+        notes=(
+            f"Categories: {described}. Version {table['version']}, seed {table['seed']}, textures "
+            f"{table['textures']}; results of other versions, seeds or textures do not compare.",
+        ),
+        pictures=[(caption, f"images/{path.name}") for caption, path in drawn],
+        targets=ahead(results, OURS, RIVAL),
+    )
+    return save(section, docs)
+
+
+def prepare(root, portraits, seed, clips, tell, make=None):
+    """Film the benchmark unless it is there whole. Raises InputError if the folder holds another one."""
+    if not (root / "steadybench.json").is_file():
+        if make is None:
+            from .steadybench.make import make_steadybench as make
+        make(
+            *(root, make_plan(seed, clips)),
+            portraits=portraits,
+            seed=seed,
+            progress=lambda done, total: tell("filming, frames", done, total),
+        )
+        return
+    table = read_table(root)
+    held = {"seed": table["seed"], "clips": len(table["clips"]), "portraits": table["textures"] != "mean"}
+    # A benchmark that is there needs no portraits any more.
+    asked = {"seed": seed, "clips": clips, "portraits": portraits is not None or held["portraits"]}
+    for name, value in asked.items():
+        if held[name] != value:
+            raise InputError(
+                f"{root} holds a benchmark with {name} {held[name]}, not {value}: give the same, another "
+                "--root, or delete that folder"
+            )
