@@ -122,9 +122,11 @@ class VideoReader:
         if self._size is None:
             self._size = frame.width, frame.height
             self._first_pts = frame.pts
+            # Asked once: a frame whose side data was read is freed only by the garbage collector.
+            self._matrix = _display_matrix(frame)
         # A stream that changes its size midway is brought back to the size it began with.
         image = frame.to_ndarray(format="rgb24", width=self._size[0], height=self._size[1])
-        image = _displayed(image, _display_matrix(frame))
+        image = _displayed(image, self._matrix)
         index = self.frame_count
         self.frame_count += 1
         if frame.pts is None or self._first_pts is None or frame.time_base is None:
