@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from steadyface.errors import InputError
 from steadyface.face_model import mediapipe
-from steadyface.face_model.morphable import load_face_model, save_face_model
+from steadyface.face_model.morphable import Embedding, LinearShape, load_face_model, save_face_model
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +129,26 @@ def test_parts_of_mediapipe_pair_up_left_and_right(embedded):
         assert (mean[upper, 1] <= mean[lower, 1] + 0.01).all()
     inner = mean[list(mediapipe.INNER_51)]
     np.testing.assert_allclose(inner, embedded.landmarks("ibug68").mean[17:], atol=1e-4)
+
+
+def test_a_model_of_more_triangles_than_two_bytes_number_is_kept(tiny_model, tmp_path):
+    many = np.tile(tiny_model.triangles, (70_000 // len(tiny_model.triangles) + 1, 1))
+    last = Embedding(np.full(68, len(many) - 1), np.full((68, 3), 1 / 3, np.float32))
+    bounds = np.array([[-4, 4], [0, 1], [0, 1], [-1, 2]], np.float32)
+    shape = replace(tiny_model.shape, expression_bounds=bounds)
+    model = replace(tiny_model, triangles=many, embeddings={"ibug68": last}, shape=shape)
+    save_face_model(model, tmp_path / "model.npz")
+    again = load_face_model(tmp_path / "model.npz")
+    np.testing.assert_array_equal(again.embeddings["ibug68"].triangle, last.triangle)
+    np.testing.assert_array_equal(again.landmarks("ibug68").bounds, bounds)
+
+
+def test_a_shape_may_be_without_expression():
+    points = LinearShape(np.ones((5, 3)), np.ones((2, 5, 3)), np.zeros((0, 5, 3)))
+    np.testing.assert_array_equal(points([1, 2], []), np.full((5, 3), 4.0))
+    assert points(np.zeros((7, 2)), np.zeros((7, 0))).shape == (7, 5, 3)
+    assert points.bounds.shape == (0, 2)
+
+
+def test_activations_are_bounded_by_0_and_1(tiny_model):
+    np.testing.assert_array_equal(tiny_model.shape.bounds, [[0, 1]] * 4)

