@@ -51,6 +51,7 @@ def test_measured_shapes_have_unit_power_in_the_band_and_levels_are_ordered():
 def test_minimum_jerk_by_hand():
     t = np.array([-1.0, 0.0, 0.5, 1.0, 2.0])
     np.testing.assert_allclose(minimum_jerk(t, [(0, 0.0), (1, 2.0)]), [0, 0, 1, 2, 2])
+    np.testing.assert_allclose(minimum_jerk(t[:3], [(0, 3.0)]), 3)
     fine = np.linspace(0, 1, 1001)
     path = minimum_jerk(fine, [(0, 0.0), (1, 1.0)])
     speed = np.gradient(path, fine)

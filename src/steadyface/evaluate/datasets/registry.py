@@ -17,6 +17,7 @@ from .now import read_now
 from .portraits import read_london_smiling, read_portraits
 from .sample import Clip, Sample
 from .snap_2dfe import read_snap_2dfe
+from .steadybench import read_steadybench
 from .videos import read_videos
 from .wflw import read_wflw
 
@@ -35,6 +36,7 @@ READERS: dict[str, Callable[..., Iterator[Sample] | Iterator[Clip]]] = {
     "now": read_now,
     "portraits": read_portraits,
     "snap-2dfe": read_snap_2dfe,
+    "steadybench": read_steadybench,
     "videos": read_videos,
     "wflw": read_wflw,
 }

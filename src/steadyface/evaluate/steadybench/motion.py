@@ -99,6 +99,8 @@ def minimum_jerk(time_s, keys):
     """
     times = np.array([t for t, _ in keys])
     values = np.stack([np.asarray(v, float) for _, v in keys])
+    if len(keys) == 1:
+        return np.repeat(values, len(time_s), 0)
     i = np.clip(np.searchsorted(times, time_s, "right") - 1, 0, len(keys) - 2)
     u = np.clip((time_s - times[i]) / (times[i + 1] - times[i]), 0, 1)
     step = u**3 * (10 - 15 * u + 6 * u**2)
@@ -153,7 +155,7 @@ def _poses(time_s, rng, draw, move_s, hold_s):
         t += rng.uniform(*hold_s)
     # Two keys at one time would be a jump: the first hold may be of no length.
     keys = [k for i, k in enumerate(keys) if not i or k[0] > keys[i - 1][0]]
-    return minimum_jerk(time_s, keys) if len(keys) > 1 else np.tile(keys[0][1], (len(time_s), 1))
+    return minimum_jerk(time_s, keys)
 
 
 def _turning(side, pitch, yaw, roll, rng):
