@@ -189,7 +189,7 @@ def test_3ddfa_v2_is_read_exactly(v2, person, landmarks):
     np.testing.assert_allclose(got.ravel(), wanted, rtol=1e-4, atol=1e-1)  # micrometres
     np.testing.assert_array_equal(foreign.triangles, person.triangles)
     model = sf.load_face_model(path)
-    assert (model.name, model.identity_count, model.expression_count) == ("3ddfa", 40, 10)
+    assert (model.name, model.identity_count, model.expression_count) == ("3ddfa_v2", 40, 10)
     np.testing.assert_array_equal(model.landmarks("ibug68").mean, model.shape.mean[landmarks])
     fewer = person.triangles[:-5]
     (path.parent / "tri.pkl").write_bytes(pickle.dumps(fewer, 4))

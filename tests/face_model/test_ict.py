@@ -15,7 +15,7 @@ EXPRESSIONS = ["browInnerUp_L", "browInnerUp_R", "jawOpen", "mouthSmile_L"]
 def write_obj(path, vertices, faces=(), uv=()):
     lines = ["mtllib ICTFaceModelMaterial.mtl", *(f"v {x:.15f} {y:.15f} {z:.15f}" for x, y, z in vertices)]
     lines += [f"vt {u:.6f} {v:.6f}" for u, v in uv]
-    lines += ["f " + " ".join(f"{i + 1}/{i + 1}" for i in face) for face in faces]
+    lines += ["f " + " ".join(f"{i + 1}/{i + 1}" if len(uv) else f"{i + 1}" for i in face) for face in faces]
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -70,6 +70,29 @@ def test_the_loaded_model_is_in_our_frame_and_fits(folder, person):
     fit = fit_image(points, shape, config=FitConfig(point_sigma_mm=0.01, expression_l1=0))
     np.testing.assert_allclose(fit.identity, identity, atol=0.1)
     np.testing.assert_allclose(fit.expression, expression, atol=0.05)
+
+
+def test_eyes_of_the_published_mesh_are_found_and_its_hidden_parts_left_out(person, tmp_path):
+    rng = np.random.default_rng(0)
+    count, polygons = 26719, 26384
+    mean = np.zeros((count, 3))
+    mean[: len(person.mean)] = person.mean / 10
+    centres = person.eyes / 10 + [[3.1, 0.2, 0], [-3.1, 0.2, 0]]
+    for centre, part in zip(centres, (slice(21451, 22221), slice(23021, 23791)), strict=True):
+        ball = rng.normal(0, 1, (770, 3))
+        ball[:, 2] = np.abs(ball[:, 2])  # the front half, unevenly: its middle is not the centre
+        mean[part] = centre + 1.2 * ball / np.linalg.norm(ball, axis=1, keepdims=True)
+    faces = np.tile([17100, 17101, 17102], (polygons, 1))  # teeth
+    faces[:11144] = person.triangles[np.arange(11144) % len(person.triangles)]
+    faces[21496:24692] = 21451 + rng.integers(0, 770, (3196, 3))
+    write_obj(tmp_path / "generic_neutral_mesh.obj", mean, faces)
+    write_obj(tmp_path / "identity000.obj", mean + 0.1)
+    table = {"expressions": [], "idx_to_landmark_verts": [int(person.triangles[0, 0])] * 68}
+    (tmp_path / "vertex_indices.json").write_text(json.dumps(table))
+    foreign = read_ict(tmp_path)
+    np.testing.assert_allclose(foreign.eyes, centres.mean(0), atol=1e-6)
+    assert len(foreign.triangles) == 11144 + 3196
+    assert not np.isin(foreign.triangles, [17100, 17101, 17102]).any()
 
 
 @pytest.fixture

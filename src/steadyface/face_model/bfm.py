@@ -13,7 +13,12 @@ from .pickle_reader import Fields, read_bytes, read_pickle, unpickle_array
 from .registration import vertex_embedding
 
 _MICROMETRE = 1e-3
-_EXPRESSION_FILES = ("Model_Exp.mat", "Model_Expression.mat", "Exp_Pca.mat")
+_EXPRESSION_FILES = ("Model_Exp.mat", "Model_Expression.mat")
+# What is read of .mat files: their textures are as large as the rest.
+_ENTRIES = (
+    *("shapeMU", "shapePC", "shapeEV", "tl", "mu_shape", "w", "sigma", "tri", "keypoints", "kpt_ind"),
+    *("mu_exp", "w_exp", "sigma_exp", "expMU", "expPC", "expEV", "trimIndex"),
+)
 _WHITENING_FILES = ("param_mean_std_62d_120x120.pkl", "param_whitening.pkl")
 
 
@@ -88,7 +93,8 @@ def read_bfm_h5(path):
             raise InputError(f"{path}: its two means are of {len(mean)} and {len(offset)} numbers")
         mean = mean + offset
     triangles = _triangles(f("shape/representer/cells", "representer/cells"))
-    return _model("bfm2017", path, mean, identity, expression, triangles, 1.0, None)
+    name = "bfm2017" if len(expression) else "bfm"
+    return _model(name, path, mean, identity, expression, triangles, 1.0, None)
 
 
 def read_3ddfa_pickle(path, values=None):
@@ -125,7 +131,7 @@ def read_3ddfa_pickle(path, values=None):
     if len(keypoints) != 68 * 3:
         raise InputError(f"{path}: 'keypoints' must be 204 indices, got {len(keypoints)}")
     return _model(
-        "3ddfa",
+        "3ddfa_v2",
         path,
         mean,
         _scaled(path, w_shp, std[12:52], mean),
@@ -166,7 +172,7 @@ def _load_mat(path):
     except ImportError as e:
         raise InputError(f"{path} needs scipy: install it with pip install 'steadyface[models]'") from e
     try:
-        return Fields(path, loadmat(path))
+        return Fields(path, loadmat(path, variable_names=_ENTRIES))
     except NotImplementedError as e:
         raise InputError(f"{path} is a MATLAB 7.3 file: save it again with save -v7") from e
     except Exception as e:

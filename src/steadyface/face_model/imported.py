@@ -1,6 +1,7 @@
 """Bring another face model's arrays into this package's units, axes and origin."""
 
 from dataclasses import dataclass, field
+from os import PathLike
 
 import numpy as np
 
@@ -118,8 +119,7 @@ def _outward(mean, triangles):
 
 def _placed(foreign, landmarks, triangle_count, flipped):
     """Landmarks by files and by the model, the files first, on the triangles as they are now."""
-    paths = [] if landmarks is None else [landmarks] if isinstance(landmarks, (str, bytes)) else landmarks
-    paths = [paths] if hasattr(paths, "__fspath__") else list(paths)
+    paths = [landmarks] if isinstance(landmarks, (str, PathLike)) else list(landmarks or ())
     sources = [foreign.placed, *(read_landmarks(path) for path in paths)]
     placed = {}
     for source, path in zip(sources, [foreign.path, *paths], strict=True):
