@@ -6,7 +6,7 @@ import numpy as np
 from .beard import beard_weight
 from .body import paint_torso
 from .eyes import iris_radius, paint_eye
-from .figure import EYE_REACH, EYE_TILES, TEETH_TILE, TORSO_TILE, Figure
+from .figure import EYE_REACH, EYE_TILES, TEETH_TILE, TORSO_TILE, Figure, below_jaw
 from .hair import Skull, grow, hair_height, hairline_distance, streaks
 from .look import Look
 
@@ -67,9 +67,16 @@ def paint(figure, look):
     def spread(values):
         return atlas.at_vertices(np.concatenate([values, np.zeros(torso_count)]))
 
-    rows = slice(0, int(0.54 * size))
+    rows = slice(0, int(0.6 * size))
     position = atlas.position[rows]
     face = color[rows]
+    # Collars and ties hide most necks.
+    below = below_jaw(head.model, position)
+    jaw = face[(below < -8) & (below > -26) & (np.abs(position[..., 0]) < 50) & (position[..., 2] < 45)]
+    skin = np.median(jaw, 0) if len(jaw) else look.skin.tone
+    skin = 0.5 * skin + 0.5 * look.skin.tone * (skin.mean() / max(look.skin.tone.mean(), 1))
+    hidden = np.clip((below + 9) / 14, 0, 1) * (np.abs(position).sum(-1) > 0)
+    face += (skin.astype(np.float32) - face) * hidden[..., None]
     _mark_skin(face, position, look, rng)
     if look.beard:
         weight = spread(beard_weight(head, look.beard))[rows]
@@ -85,7 +92,6 @@ def paint(figure, look):
     for weight, paint_ in ((inside, _LINING), (tongue, _TONGUE)):
         color += (paint_ - color) * weight[..., None]
     gloss += (90 - gloss) * np.maximum(0.4 * inside, tongue)
-    skin = look.skin.tone * 0.93
     for side, tile in enumerate(EYE_TILES):
         place = atlas.tile(tile)
         n = color[place].shape[0]
@@ -110,7 +116,7 @@ def _mark_skin(face, position, look, rng):
     fine = cv2.GaussianBlur(fine, (0, 0), 0.7) + 0.8 * cv2.GaussianBlur(fine[::-1], (0, 0), 1.6) * 2
     face *= (1 + 0.022 * look.pores * fine)[..., None]
     spots = [(look.freckles, (0.5, 1.3), 0.16, (0, 28, -15), (34, 18, 25))]
-    spots.append((look.moles, (0.8, 2.0), 0.55, (0, 40, 10), (45, 45, 50)))
+    spots.append((look.moles, (0.5, 1.2), 0.5, (0, 40, 10), (45, 45, 50)))
     for count, sizes, depth, middle, reach in spots:
         if not count:
             continue
@@ -140,20 +146,24 @@ def _lay_hair(face, gloss, position, style, rng):
     n = cv2.resize(cv2.GaussianBlur(n, (0, 0), 0.8) * 2, (w, h), interpolation=cv2.INTER_LINEAR)
     soft = {"bald": 30, "buzz": 12}.get(style.kind, 9)
     cover = np.clip((inside + 2.5 * n) / soft, 0, 1) * known * (position[..., 1] < 110)
+    # The photographed hairline is gone: skin goes on from the forehead.
+    brow = (position[..., 1] < -24) & (position[..., 1] > -40) & (np.abs(position[..., 0]) < 28) & known
+    base = np.median(face[brow & (position[..., 2] < 10)], 0)
+    reach = 40 if style.kind == "bald" else 16
+    whole = np.clip((inside + reach) / 14, 0, 1) * np.clip((-26 - position[..., 1]) / 10, 0, 1) * known
     if style.kind == "bald":
-        # Shaved: skin, a shadow of stubble at most.
-        cover = cover * 0.18
-        smooth = cv2.GaussianBlur(face, (0, 0), 25 * w / 1024)
-        skin = face[(inside < 0) & (inside > -25) & known & (position[..., 2] < 20)]
-        base = np.median(skin, 0) if len(skin) else face.mean((0, 1))
-        whole = np.clip((inside + 12) / 18, 0, 1) * known
-        face += (base * (0.9 + 0.1 * smooth / np.maximum(smooth.mean((0, 1)), 1)) - face) * whole[..., None]
+        whole = np.maximum(whole, np.clip((inside + 8) / 10, 0, 1) * known)
+    smooth = cv2.GaussianBlur(n, (0, 0), 12 * w / 1024)
+    face += (base * (1 + 0.35 * smooth[..., None]) - face) * whole[..., None]
+    if style.kind == "bald":
+        # Shaved: a shadow of stubble at most.
+        cover = cover * 0.14
     elif style.kind == "buzz":
         cover = cover * np.clip(0.72 + 0.2 * n, 0, 0.92)
     lines = streaks(rng, w, 0.0)[:h]
     if style.kind == "curly":
         lines = cv2.GaussianBlur(rng.normal(0, 1, (h, w)).astype(np.float32), (0, 0), 2.2) * 5
-    shade = 0.62 + 0.13 * lines
+    shade = 0.86 + 0.17 * lines
     face += (style.color.astype(np.float32) * shade[..., None] - face) * cover[..., None]
     gloss *= 1 - 0.8 * cover
 
@@ -179,7 +189,7 @@ def _paint_teeth(look, h, w, rng):
             + rng.normal(0, 0.012, 2 * len(ends) + 2)[index + (x > 0) * len(ends)]
         )
         v = np.linspace(0, 1, n)[:, None]
-        row = look.teeth * (tone * (1 - 0.32 * gap))[None, :, None] * np.ones((n, 1, 1))
+        row = 0.88 * look.teeth * (tone * (1 - 0.32 * gap))[None, :, None] * np.ones((n, 1, 1))
         # Gums end in arcs over each tooth.
         middle = np.interp(arc, np.concatenate([[0], ends]), np.arange(len(ends) + 1)) % 1
         arch = 0.30 - 0.13 * np.sin(np.pi * middle)

@@ -9,7 +9,7 @@ from ..rotation import axis_angle_from_matrix, matrix_from_axis_angle
 
 KINDS = {"shirt": 0.3, "round": 0.35, "deep": 0.15, "suit": 0.2}
 #: The point that the torso turns about and hangs from, model frame, mm.
-NECK_BASE = np.array([0.0, 165.0, 113.0])
+NECK_BASE = np.array([0.0, 155.0, 111.0])
 # Of the head's turn (about x, y, z), what the torso takes part in.
 _FOLLOW = np.array([0.12, 0.3, 0.12])
 
@@ -62,7 +62,7 @@ def paint_torso(outfit, skin, position, ring):
     front = np.clip(np.cos(2 * np.pi * (ring[..., 0] - 0.5)), -1, 1)
     cloth = _cloth(outfit, rng, x, y)
     # The opening of the clothes: y of their upper edge, lower in front.
-    edge = {"round": 168, "deep": 168, "shirt": 158, "suit": 158}[outfit.kind]
+    edge = {"round": 156, "deep": 156, "shirt": 146, "suit": 146}[outfit.kind]
     drop = {"round": 30, "deep": 34, "shirt": 22, "suit": 22}[outfit.kind]
     edge = edge + drop * np.clip(front, 0, 1) ** 1.5
     if outfit.kind == "deep":
@@ -75,12 +75,12 @@ def paint_torso(outfit, skin, position, ring):
     if outfit.kind == "suit":
         shirt = outfit.second * (1 - 0.1 * np.exp(-np.abs(np.abs(x) - 12) / 2))[..., None]
         if outfit.tie is not None:
-            width = np.interp(y, [175, 188, 205, 420], [11, 13, 11, 34])
+            width = np.interp(y, [163, 176, 193, 420], [11, 13, 11, 34])
             knot = np.clip((width - np.abs(x)) / 2, 0, 1) * ahead * (y > edge - 4)
             tie = outfit.tie * (0.85 + 0.15 * np.sin((x + y) / 5))[..., None]
             shirt = shirt + (tie - shirt) * knot[..., None]
         # Lapels leave a wedge of shirt.
-        wedge = np.interp(y, [150, 200, 400], [62, 50, 0])
+        wedge = np.interp(y, [138, 188, 390], [62, 50, 0])
         coat = 1 - np.clip((wedge - np.abs(x)) / 2, 0, 1) * ahead
         seam = np.exp(-(((np.abs(x) - wedge - 32 * np.clip((330 - y) / 130, 0, 1)) / 2.5) ** 2)) * ahead
         jacket = (

@@ -63,7 +63,7 @@ def paint_eye(eyes, offset, radius, shaded=True):
     angle = np.arctan2(y, x)
     fibres = sum(np.sin(k * angle + p) for k, p in zip((9, 17, 26, 41), phase, strict=True)) / 4
     limbus, glow = np.clip((r - 0.8) / 0.2, 0, 1), np.clip((0.75 - r) / 0.4, -0.5, 1)
-    iris = eyes.iris * (1 - 0.5 * limbus) * (1 + 0.25 * glow) * (1 + 0.16 * fibres * (1 - limbus))
+    iris = eyes.iris * (1 - 0.5 * limbus) * (0.9 + 0.22 * glow) * (1 + 0.16 * fibres * (1 - limbus))
     # The edges of iris and pupil are soft over a tenth of the radius.
     paint = paint + (iris - paint) * np.clip((1.05 - r) / 0.1, 0, 1)
     dark = np.clip((eyes.pupil + 0.05 - r) / 0.1, 0, 1)

@@ -21,15 +21,15 @@ EYE_REACH = 14.0
 # and the slope of the ring from front to back.
 _RINGS = np.array(
     [
-        (112, 95, 51, 47, -0.45),
-        (138, 104, 55, 53, -0.45),
-        (165, 113, 59, 57, -0.42),
-        (184, 118, 72, 63, -0.38),
-        (200, 123, 108, 72, -0.30),
-        (219, 125, 154, 80, -0.22),
-        (242, 126, 187, 90, -0.15),
-        (276, 127, 211, 98, -0.08),
-        (332, 128, 225, 106, -0.03),
+        (112, 94, 52, 48, -0.45),
+        (134, 103, 56, 54, -0.45),
+        (155, 111, 61, 58, -0.42),
+        (170, 116, 76, 64, -0.38),
+        (184, 121, 112, 73, -0.30),
+        (203, 124, 158, 82, -0.22),
+        (228, 126, 190, 91, -0.15),
+        (264, 127, 212, 99, -0.08),
+        (325, 128, 225, 106, -0.03),
         (450, 128, 231, 112, 0.0),
         (900, 128, 236, 118, 0.0),
     ],
@@ -203,6 +203,14 @@ def _texture_coordinates(head, ring):
 def iris_centers(model):
     """Centres of the subject's left and right iris at rest: (2, 3) mm; the eyeballs' if it has no irises."""
     return model.landmarks("mediapipe478").mean[[473, 468]]
+
+
+def below_jaw(model, points):
+    """How far below the line from the chin to the ears' lower ends points at rest lie, mm: (*, 3) to (*,)."""
+    contour = model.landmarks("ibug68").mean[:17]
+    temple, jaw = contour[[0, 16]].mean(0), contour[8]
+    slope = (jaw[1] - temple[1] - 30) / (temple[2] - jaw[2])
+    return points[..., 1] - jaw[1] - 4 + slope * np.clip(points[..., 2] - jaw[2], 0, temple[2] - jaw[2])
 
 
 def _bend(head):

@@ -13,6 +13,8 @@ from ..render.shade import vertex_normals
 from .actor import Actor
 from .body import follow
 from .conditions import Conditions
+from .figure import build_figure
+from .head import build_head
 from .lighting import DISPLAY, Lighting, vertex_light
 from .shadow import shadow_map
 from .strands import cut_pieces, draw_pieces, strand_light
@@ -23,11 +25,11 @@ FINER = 2
 _HEADROOM = 0.55
 
 
-def film(script, look, stage, conditions, rng, *, figure, frames=None):
+def film(script, look, stage, conditions, rng, *, figure=None, frames=None):
     """Film a script.
 
     script: `Script`; look: `Look`; stage: `Stage`; conditions: `Conditions`; figure: `Figure` of the script's
-    model; frames: which frames, default all. Yields (image, visible): (h, w, 3) uint8 RGB and (V,) bool, the
+    model, built if not given; frames: which frames, default all. Yields (image, visible): (h, w, 3) uint8 RGB and (V,) bool, the
     model's vertices that face the camera with nothing before them.
     """
     shot = Shot(script, look, stage, conditions, rng, figure=figure)
@@ -38,9 +40,9 @@ def film(script, look, stage, conditions, rng, *, figure, frames=None):
 class Shot:
     """Everything about a filmed script that is the same in all its frames; frames in any order are alike."""
 
-    def __init__(self, script, look, stage, conditions: Conditions, rng, *, figure):
+    def __init__(self, script, look, stage, conditions: Conditions, rng, *, figure=None):
         self.script, self.look, self.stage, self.conditions = script, look, stage, conditions
-        self.figure = figure
+        self.figure = figure = figure or build_figure(build_head(script.model))
         self.actor = Actor(figure, look, script.identity)
         self.lighting = Lighting.random(rng, conditions.lighting, stage.light)
         self.torso_pose = follow(script, look.outfit)
@@ -115,6 +117,9 @@ class Shot:
         factor[:n] = np.where(
             head.teeth | head.tongue | head.inside, 0.25 + 0.75 * np.exp(-np.maximum(deep, 0) / 14), 1
         )
+        # Lids shade the eyes from above.
+        high = np.clip((head.rest[:, 1] + 9) / 13, 0, 1)
+        factor[:n] *= np.where(head.eyeball, 0.5 + 0.4 * high, 1)
         return factor
 
     def _layer(self, image, pixels, lit, light, box, finer, corners, strands=None):
@@ -189,19 +194,15 @@ class Shot:
         key, sky, gloss = strand_light(points, normal, light, style)
         total = np.maximum(key + sky, 1e-3)
         factor = (total**DISPLAY / total)[..., None]
-        color = (
-            np.where(strands.tint < 0, 175.0, 1.0)[:, None, None]
-            * np.where(strands.tint < 0, np.ones(3)[:, None], style.color[:, None] * np.abs(strands.tint)).T[
-                :, None
-            ]
-        )
+        grey = np.clip(-strands.tint, 0, 1)[:, None]
+        color = (style.color * np.abs(strands.tint)[:, None] * (1 - grey) + grey * (0.5 * style.color + 80))[:, None]
         lit = (key[..., None] * light.key_color + sky[..., None] * light.sky_color) * factor * shown
         rgb = color * lit + 255 * gloss[..., None] * shown * light.key_color
         scale = (
             self.script.focal / float(points[..., 2].mean()) * (finely(np.ones(2)) - finely(np.zeros(2)))[0]
         )
         rgb = self.curve[np.clip(_HEADROOM * rgb, 0, 255).astype(np.uint8)]
-        return cut_pieces(xy, points[..., 2], depth, rgb, strands.width * scale * 0.8)
+        return cut_pieces(xy, points[..., 2], depth, rgb, strands.width * scale)
 
     def _glint(self, canvas, pixels, finely, depth, light):
         """The lamp's reflection in the eyes, in place."""

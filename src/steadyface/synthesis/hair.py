@@ -84,7 +84,7 @@ class HairStyle:
         return cls(
             kind=kind,
             color=np.asarray(color, float),
-            grey=float(rng.uniform(0, 0.25) * (rng.random() < 0.4)),
+            grey=float(rng.uniform(0, 0.2) * (rng.random() < 0.3)),
             line=float(rng.normal(0, 4)),
             recede=float(rng.uniform(8, 34)) if receding else float(rng.uniform(0, 9)),
             nape=float(rng.uniform(52, 80)),
@@ -94,7 +94,7 @@ class HairStyle:
             curl=float(curl),
             part=float(rng.choice([-1, 1]) * rng.uniform(12, 32) if kind in ("side", "long") else 0),
             fringe=float(fringe),
-            gloss=float(rng.uniform(0.05, 0.35)),
+            gloss=float(rng.uniform(0.03, 0.16)),
             seed=int(rng.integers(2**31)),
         )
 
@@ -168,10 +168,11 @@ class Skull:
         up = np.minimum(d[..., 1], 0)
         return np.sqrt(d[..., 0] ** 2 + up**2 + d[..., 2] ** 2)
 
-    def push(self, points, height):
-        """Points (*, 3) moved out to at least height (*,) mm above the surface."""
+    def push(self, points, height, root):
+        """Points (*, 3) moved out to at least height (*,) mm above the surface, or above the level (*,) of
+        their roots if these lie deeper."""
         level = self.level(points)
-        needed = 1 + height / self.radii.mean()
+        needed = np.minimum(1, root) + height / self.radii.mean()
         factor = np.maximum(needed / np.maximum(level, 1e-3), 1)[..., None]
         d = points - self.center
         # Below the centre the surface goes straight down: only the horizontal part is moved.
@@ -189,7 +190,7 @@ def grow(style, head, points, count=None):
     if style.kind == "bald":
         return None
     rng = np.random.default_rng(style.seed)
-    roots, rest = _roots(style, head, points, rng, count or (1900 if style.kind != "long" else 1500))
+    roots, rest = _roots(style, head, points, rng, count or (4200 if style.kind != "long" else 2600))
     skull = Skull(points, head.scalp)
     n = len(roots)
     steps = {"long": 18, "tied": 10, "side": 8}.get(style.kind, 6)
@@ -202,7 +203,8 @@ def grow(style, head, points, count=None):
     lift = height * rng.uniform(0.65, 1.1, n).astype(np.float32)
     flow = _flow(style, rest, skull, rng)
     p = roots.astype(np.float32)
-    path = [p]
+    path, level = [p], skull.level(p)
+    width = _face_width(head, points)
     clump = rng.normal(0, 1, (n, 3)).astype(np.float32)
     phase, pitch = rng.uniform(0, 6.28, (n, 1)), rng.uniform(0.7, 1.3, (n, 1))
     gravity = {"long": 0.35, "tied": 0.1, "side": 0.12, "curly": 0.0}.get(style.kind, 0.05)
@@ -214,9 +216,9 @@ def grow(style, head, points, count=None):
         along /= np.linalg.norm(along, axis=-1, keepdims=True)
         p = p + step * along
         floor = lift * min(1.0, 0.45 + 0.3 * k)
-        p = skull.push(p, np.where(p[:, 1] > 30, np.maximum(floor, 6), floor)).astype(np.float32)
+        p = skull.push(p, floor, level).astype(np.float32)
         if style.kind == "long":
-            p = _off_the_face(p, rest, style)
+            p = _off_the_face(p, rest, style, width)
         path.append(p)
         turn = along + 0.18 * clump * (style.curl / 8) + 0.02 * rng.normal(0, 1, (n, 3)).astype(np.float32)
         direction = turn - skull.outward(p) * (turn * skull.outward(p)).sum(-1, keepdims=True) * 0.8
@@ -231,9 +233,9 @@ def grow(style, head, points, count=None):
         path = path + (
             normal * (np.sin(t) * size * 0.6)[..., None] + side * (np.cos(t) * size)[..., None]
         ).astype(np.float32)
-    tint = np.exp(rng.normal(0, 0.14, n))
+    tint = np.exp(rng.normal(-0.08, 0.2, n))
     tint = np.where(rng.random(n) < style.grey, -1, tint)
-    width = {"long": 1.6, "curly": 1.3, "buzz": 0.8}.get(style.kind, 1.1)
+    width = {"long": 1.3, "curly": 0.8, "buzz": 0.5}.get(style.kind, 0.6)
     return Strands(path.astype(np.float32), skull.outward(path).astype(np.float32), tint, width)
 
 
@@ -244,16 +246,19 @@ def _roots(style, head, points, rng, count):
     triangles = triangles[skin]
     middle = head.rest[triangles].mean(1)
     corners = points[triangles]
-    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1) * (
-        hairline_distance(style, middle) > -6
+    area = np.linalg.norm(
+        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1
     )
+    # Nostrils lie as deep as the hair before the ears.
+    beside = (np.abs(middle[:, 0]) > 45) | (middle[:, 1] < -30) | (middle[:, 2] > 90)
+    area *= (hairline_distance(style, middle) > -3) & beside
     chosen = rng.choice(len(triangles), 3 * count, p=area / area.sum())
     w = rng.dirichlet(np.ones(3), 3 * count)
     rest = np.einsum("nkc,nk->nc", head.rest[triangles[chosen]], w)
     at = np.einsum("nkc,nk->nc", corners[chosen], w)
     # Thin towards the hairline, which itself is no straight line.
     edge = hairline_distance(style, rest) + 2 * np.sin(rest[:, 0] / 5 + rest[:, 2] / 6)
-    keep = np.flatnonzero(rng.random(len(rest)) < np.clip(edge / 7 + 0.35, 0, 1))[:count]
+    keep = np.flatnonzero(rng.random(len(rest)) < np.clip(edge / 9 + 0.15, 0, 1))[:count]
     return at[keep], rest[keep]
 
 
@@ -289,15 +294,26 @@ def _flow(style, rest, skull, rng):
     )
 
 
-def _off_the_face(p, rest, style):
+def _face_width(head, points, step=10.0):
+    """Half-width of the face by height: (heights, half-widths), mm."""
+    face = head.exposed & ~head.ears & (head.rest[:, 2] < 66)
+    heights = np.arange(-60, 111, step)
+    at = points[face]
+    wide = [np.abs(at[np.abs(at[:, 1] - y) < step, 0]).max(initial=0) for y in heights]
+    return heights, np.array(wide)
+
+
+def _off_the_face(p, rest, style, width):
     """Keep long hair beside the face: what comes before the cheeks is moved outwards, (N, 3)."""
     x, y, z = p.T
+    bound = np.interp(y, *width) + 3
+    bound = np.where(y > 60, np.maximum(bound, 58), bound)
     # A fringe may stay over the forehead of those who wear one.
-    bound = np.interp(y, [-60, -20, 20, 90, 160], [40 - 45 * style.fringe, 62, 70, 68, 60])
-    need = np.where((z < 62) & (y > -58), bound, 0)
+    bound = bound - np.clip(-20 - y, 0, 40) / 40 * 45 * style.fringe
+    need = np.where((z < 66) & (y > -58), bound, 0)
     sign = np.where(np.abs(x) > 3, np.sign(x), np.sign(rest[:, 0] - style.part + 1e-3))
     p = p.copy()
-    p[:, 0] = np.where(np.abs(x) < need, sign * (np.abs(x) + 0.6 * (need - np.abs(x))), x)
+    p[:, 0] = np.where(np.abs(x) < need, sign * (np.abs(x) + 0.7 * (need - np.abs(x))), x)
     return p
 
 

@@ -31,16 +31,16 @@ class Light:
         """A lamp or window somewhere before the head and a room around."""
         across, high = rng.normal(0, 0.7), rng.uniform(-0.1, 0.9)
         toward = np.array([across, -high, -1.0])
-        warm = rng.normal(0, 0.06)
+        warm = rng.normal(0, 0.035)
         key_color = np.array([1 + warm, 1 + 0.2 * warm, 1 - warm])
-        cool = rng.normal(0, 0.04)
+        cool = rng.normal(0, 0.025)
         sky_color = np.array([1 + cool, 1, 1 - cool])
-        key = rng.uniform(0.35, 1.1)
+        key = rng.uniform(0.15, 0.6)
         return cls(
             toward=toward / np.linalg.norm(toward),
             key=float(key),
             key_color=key_color / key_color.mean(),
-            sky=float(rng.uniform(0.45, 0.85)),
+            sky=float(rng.uniform(0.6, 0.95)),
             sky_color=sky_color / sky_color.mean(),
             slope=np.array([rng.normal(0, 0.18), rng.uniform(-0.5, -0.1), rng.uniform(-0.25, 0.05)]),
             gain=np.ones(3),
@@ -70,11 +70,11 @@ class Lighting:
             base = replace(
                 base,
                 toward=toward / np.linalg.norm(toward),
-                key=float(rng.uniform(1.3, 1.8)),
-                sky=float(rng.uniform(0.10, 0.25)),
+                key=float(rng.uniform(0.9, 1.3)),
+                sky=float(rng.uniform(0.12, 0.28)),
             )
         elif kind == "lamp_moves":
-            base = replace(base, key=float(rng.uniform(0.9, 1.3)), sky=float(rng.uniform(0.2, 0.4)))
+            base = replace(base, key=float(rng.uniform(0.6, 0.9)), sky=float(rng.uniform(0.3, 0.5)))
         elif kind == "dim":
             base = replace(base, sky=0.6 * base.sky)
         return cls(base, kind, phase, rate)

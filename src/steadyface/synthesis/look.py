@@ -9,7 +9,7 @@ from .body import Outfit
 from .eyes import Eyes
 from .glasses import Glasses
 from .hair import HairStyle
-from .skins import DrawnSkins, Skin, retoned
+from .skins import DrawnSkins, Skin
 
 #: Texels along a side of the texture that faces of up to some 250 pixels are filmed with.
 TEXTURE_SIZE = 1024
@@ -45,8 +45,6 @@ class Look:
         """
         skin = skins.draw(rng, size)
         drawn = isinstance(skins, DrawnSkins)
-        if not drawn and rng.random() < 0.15:
-            skin = retoned(skin, rng)
         # Photographed hair gives the brows' colour away.
         color = skin.hair
         if color is not None:

@@ -66,7 +66,7 @@ def _shelves(canvas, rng):
         while at < x + bw:
             if rng.random() < 0.85:
                 thick, tall = rng.uniform(6, 24), gap * rng.uniform(0.45, 0.85)
-                _fill(canvas, at, y - tall, at + thick, y, _tint(rng, rng.uniform(20, 220), 0.35))
+                _fill(canvas, at, y - tall, at + thick, y, _tint(rng, rng.uniform(20, 200), 0.16))
                 at += thick + 1
             else:
                 at += rng.uniform(10, 50)
@@ -84,7 +84,7 @@ def _pictures(canvas, rng):
         for _ in range(3):
             at = (int(x + rng.uniform(0.2, 0.8) * bw), int(y + rng.uniform(0.2, 0.8) * bh))
             reach = (int(0.15 * bw * rng.uniform(0.5, 1.5)) + 1, int(0.15 * bh * rng.uniform(0.5, 1.5)) + 1)
-            cv2.ellipse(canvas, at, reach, rng.uniform(0, 180), 0, 360, _list(_tint(rng, 120, 0.4)), -1)
+            cv2.ellipse(canvas, at, reach, rng.uniform(0, 180), 0, 360, _list(_tint(rng, 120, 0.2)), -1)
 
 
 def _door(canvas, rng):

@@ -9,6 +9,8 @@ from ..render.rasterize import Raster, rasterize
 from .photograph import take_apart
 
 TEXTURE_SIZE = 320
+#: MediaPipe points on cheeks and forehead.
+CHEEKS = [117, 118, 101, 50, 346, 347, 330, 280, 9, 151]
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def cheek_texels(model, size):
     points = model.embeddings["mediapipe478"]
     corners = model.uv_triangles[points.triangle]
     at = (model.uv[corners] * points.barycentric[..., None]).sum(1) * size - 0.5
-    return np.clip(at[[117, 118, 101, 50, 346, 347, 330, 280, 9, 151]], 0, size - 1)
+    return np.clip(at[CHEEKS], 0, size - 1)
 
 
 def random_skin_color(rng):

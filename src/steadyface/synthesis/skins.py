@@ -1,6 +1,6 @@
 """Whole skins for filmed heads, one at a time: from a cache of portraits, or drawn from the mean texture."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -12,7 +12,7 @@ from ..align.crop import Crop
 from ..errors import InputError
 from .photograph import take_apart
 from .picture import PICTURE_MARGIN, read_set
-from .skin_textures import cheek_texels, random_skin_color, uv_raster
+from .skin_textures import CHEEKS, cheek_texels, random_skin_color, uv_raster
 
 #: Largest side that a portrait is cut out again with, pixels.
 LARGEST_PICTURE = 512
@@ -49,13 +49,16 @@ class PortraitSkins:
         usable &= self.labels["fit_error"] <= np.quantile(self.labels["fit_error"], 0.6)
         # A smile that shows teeth stays in the cheeks' creases.
         usable &= self.labels["mouth_open"] < 0.12
+        # Painted portraits are yellow; toned prints have other hues.
+        for k in np.flatnonzero(usable):
+            usable[k] = self._is_photographed(k)
         if not usable.any():
             raise InputError(f"{folder} holds no portrait in colour that looks ahead with its mouth shut")
         self.chosen = np.flatnonzero(usable)
         # Even over skin tones, and more often the sharper pictures.
         tone = tone[self.chosen]
         bins = np.digitize(tone, [-30, 10, 28, 41, 55])
-        weight = 1 / np.bincount(bins, minlength=6)[bins]
+        weight = 1 / np.maximum(np.bincount(bins, minlength=6), len(tone) / 15)[bins]
         side = self.labels["crop"][self.chosen, 2] if "crop" in self.labels else np.full(len(tone), 120.0)
         weight *= np.clip(side / 130, 1, 2.5) ** 2
         self.weight = weight / weight.sum()
@@ -87,6 +90,14 @@ class PortraitSkins:
         bald = np.abs(hair - tone).sum() < 0.22 * tone.sum()
         return Skin(texture, tone, None if bald else hair.astype(float), surroundings)
 
+    def _is_photographed(self, k):
+        n = len(self.images[k])
+        at = self.labels["landmarks478"][k][CHEEKS] * (n / PICTURE_MARGIN) + (n - 1) / 2
+        x, y = np.clip(np.rint(at), 0, n - 1).astype(int).T
+        tone = np.median(self.images[k][y, x], 0).astype(np.float32) / 255
+        _, a, b = cv2.cvtColor(tone[None, None], cv2.COLOR_RGB2LAB)[0, 0]
+        return 28 < np.degrees(np.arctan2(b, a)) < 62 and np.hypot(a, b) < 38
+
     def _picture(self, k):
         if "picture" in self.labels:
             source = cv2.imread(str(self.labels["picture"][k]), cv2.IMREAD_COLOR)
@@ -114,6 +125,10 @@ class DrawnSkins:
             image = np.full((64, 64, 3), (205, 160, 135), np.uint8)
         self.mean = image
 
+    def color(self, rng):
+        """The colour of one skin: (3,) RGB 0..255."""
+        return random_skin_color(rng)
+
     def draw(self, rng, size):
         """One `Skin` with a texture of size x size texels."""
         base = cv2.resize(self.mean, (size, size), interpolation=cv2.INTER_CUBIC).astype(np.float32)
@@ -121,7 +136,7 @@ class DrawnSkins:
             # An average of many is soft: its edges are drawn out again.
             base += rng.uniform(0.5, 1.3) * (base - cv2.GaussianBlur(base, (0, 0), size / 250))
         tone = _tone(base, self.head.model)
-        target = random_skin_color(rng)
+        target = self.color(rng)
         # Dark things such as brows keep their darkness while the skin changes.
         light = np.clip(base / np.maximum(tone, 1), 0, 2)
         texture = target * light ** rng.uniform(0.8, 1.15)
@@ -143,17 +158,6 @@ class DrawnSkins:
             texture *= 1 + (strength * rng.uniform(0.3, 2) * noise)[..., None]
         texture = np.clip(texture, 0, 255).astype(np.uint8)
         return Skin(_grown(texture, raster.mask), _tone(texture, self.head.model), None)
-
-
-def retoned(skin, rng, target=None):
-    """The same skin in another tone, brows and beard kept: a `Skin`. target: (3,) RGB, default any."""
-    target = random_skin_color(rng) if target is None else np.asarray(target, float)
-    gain = np.clip(target / np.maximum(skin.tone, 10), 0.25, 2.2).astype(np.float32)
-    light = skin.texture.astype(np.float32)
-    share = np.clip(light / np.maximum(skin.tone, 10), 0, 1).mean(-1, keepdims=True).astype(np.float32)
-    # What is darker than the skin follows less.
-    texture = np.clip(light * (1 + (gain - 1) * share ** (0.7 if gain.mean() > 1 else 0.3)), 0, 255)
-    return replace(skin, texture=texture.astype(np.uint8), tone=skin.tone * gain)
 
 
 def _tone(texture, model):

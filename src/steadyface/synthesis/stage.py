@@ -58,11 +58,19 @@ class Stage:
 
 
 def _enlarged(picture, w, h, rng):
-    """A photograph's surroundings as an unsharp place: covers (h, w)."""
+    """What a photograph shows beside its head, as an unsharp place: (h, w, 3) uint8."""
     n = len(picture)
-    # Beyond a photograph's edge its outermost pixels were continued.
-    inner = picture[int(0.06 * n) : int(0.8 * n), int(0.04 * n) : int(0.96 * n)]
-    scale = max(w / inner.shape[1], h / inner.shape[0])
-    size = (int(np.ceil(inner.shape[1] * scale)), int(np.ceil(inner.shape[0] * scale)))
-    big = cv2.resize(inner, size, interpolation=cv2.INTER_CUBIC)[:h, :w]
-    return cv2.GaussianBlur(big, (0, 0), rng.uniform(0.010, 0.025) * w)
+    # Beyond a photograph's edge its outermost pixels were continued; in the middle there was the head.
+    rows = slice(int(0.08 * n), int(0.5 * n))
+    left, right = picture[rows, int(0.03 * n) : int(0.17 * n)], picture[rows, int(0.83 * n) : int(0.97 * n)]
+    if rng.random() < 0.5:
+        left, right = right[:, ::-1], left[:, ::-1]
+    left, right = (
+        cv2.resize(np.ascontiguousarray(part), (w, h), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+        for part in (left, right)
+    )
+    middle = rng.uniform(0.3, 0.7)
+    mix = np.clip((np.arange(w) / w - middle) / 0.35 + 0.5, 0, 1).astype(np.float32)
+    mix = (mix * mix * (3 - 2 * mix))[None, :, None]
+    out = cv2.GaussianBlur(left + (right - left) * mix, (0, 0), rng.uniform(0.008, 0.02) * w)
+    return np.clip(out, 0, 255).astype(np.uint8)

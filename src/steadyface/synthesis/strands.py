@@ -55,7 +55,7 @@ def draw_pieces(image, pieces, front, mark=None):
     level = color.astype(int).sum(-1)
     bound = np.quantile(level, np.linspace(0, 1, _LEVELS + 1)[1:-1])
     which = np.searchsorted(bound, level)
-    thick = max(1, round(pieces.width))
+    thick = max(1, int(pieces.width))
     for k in range(_LEVELS):
         group = which == k
         if group.any():
