@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from steadyface import track
 from steadyface.evaluate.steadybench.motion import BAND_HZ, CHANNELS, PIVOT_MM, band_level
+from steadyface.pipeline import track
 from steadyface.rotation import euler_from_matrix, matrix_from_axis_angle
 from steadyface.video import read_video
 

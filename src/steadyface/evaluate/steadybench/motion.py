@@ -42,7 +42,7 @@ class Spectra:
 @cache
 def load_spectra():
     """The `Spectra` that ship with the package."""
-    text = (resources.files(__package__) / "motion_spectra.json").read_text()
+    text = (resources.files("steadyface") / "evaluate" / "steadybench" / "motion_spectra.json").read_text()
     table = json.loads(text)
     rows = [table["channels"][name] for name in CHANNELS]
     return Spectra(

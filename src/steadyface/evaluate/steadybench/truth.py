@@ -4,6 +4,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -72,7 +73,7 @@ class Truth:
 def save_truth(truth, path, plan_hash=""):
     """Write a `Truth` to npz, whole or not at all. Raises OutputError if it cannot be written."""
     script = truth.script
-    arrays = {name: np.asarray(getattr(script, name)) for name in _ARRAYS}
+    arrays: dict[str, Any] = {name: np.asarray(getattr(script, name)) for name in _ARRAYS}
     arrays |= {
         "visible": np.packbits(truth.visible, axis=-1),
         "model": np.array(script.model.name),
@@ -93,11 +94,12 @@ def load_truth(path, model=None):
     model = model or load_face_model(name)
     if model.name != name:
         raise InputError(f"{path} was filmed with the face model {name!r}, not {model.name!r}")
+    width, height = (int(n) for n in arrays["image_size"])
     script = Script(
         *(arrays[k] for k in ("rotation", "translation")),
         focal=float(arrays["focal"]),
         **{k: arrays[k] for k in ("center", "identity", "expression")},
-        image_size=tuple(int(n) for n in arrays["image_size"]),
+        image_size=(width, height),
         fps=float(arrays["fps"]),
         model=model,
     )

@@ -1,0 +1,113 @@
+"""The people that are filmed: skin of portraits that no training has seen, or the averaged texture."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from ...errors import InputError
+from ...face_model.morphable import load_face_model
+from ...synthesis.figure import Figure, build_figure
+from ...synthesis.head import Head, build_head
+from ...synthesis.picture import read_set
+from ...synthesis.skins import DrawnSkins, PortraitSkins
+from ...synthesis.split import is_held_out
+
+#: Name of the averaged texture: results on it do not compare with results on people's.
+MEAN = "mean"
+#: Individual typology angle of the lightest and the darkest skin that is drawn, degrees.
+_LIGHTEST, _DARKEST = 68.0, -58.0
+#: Someone of a tone is one of the portraits this close by in the order of tones, share of all.
+_REACH = 0.03
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Whom a benchmark films.
+
+    name: "mean" for the averaged texture that ships, "heldout-N" for the skin of N held-out portraits; head:
+    the face model with teeth; skins: where skins are drawn from.
+    """
+
+    name: str
+    head: Head
+    skins: PortraitSkins | DrawnSkins
+
+    @property
+    def model(self):
+        """The `MorphableModel` of the heads."""
+        return self.head.model
+
+    @cached_property
+    def figure(self) -> Figure:
+        """The mesh that is filmed; a second to build, once."""
+        return build_figure(self.head)
+
+    @property
+    def fitted(self):
+        """Identities (M, K) of the people, None for the averaged texture."""
+        if isinstance(self.skins, DrawnSkins):
+            return None
+        return self.skins.labels["identity"][self.skins.chosen]
+
+    def of_tone(self, tone):
+        """Where the skins of people about so dark are drawn from; tone: 0 (lightest) to 1 (darkest)."""
+        of = DrawnOfTone if isinstance(self.skins, DrawnSkins) else PortraitsOfTone
+        return of(self.skins, tone)
+
+
+class PortraitsOfTone:
+    """Skins of the portraits of a tone, 0 (lightest) to 1 (darkest), among `PortraitSkins`."""
+
+    def __init__(self, skins, tone):
+        chosen = skins.chosen
+        order = chosen[np.argsort(-skins.labels["skin_ita"][chosen], kind="stable")]
+        places = np.arange(len(order)) / max(len(order) - 1, 1)
+        near = np.abs(places - tone) <= max(_REACH, np.abs(places - tone).min())
+        self.skins, self.near = skins, order[near]
+
+    def draw(self, rng, size):
+        """One `Skin` with a texture of size x size texels."""
+        return self.skins.skin(int(rng.choice(self.near)), size)
+
+
+class DrawnOfTone(DrawnSkins):
+    """Drawn skins of a tone, 0 (lightest) to 1 (darkest)."""
+
+    def __init__(self, skins, tone):
+        self.head, self.mean, self.tone = skins.head, skins.mean, tone
+
+    def color(self, rng):
+        """The colour of one skin: (3,) RGB 0..255."""
+        return skin_color(self.tone)
+
+
+def skin_color(tone):
+    """A colour of skin: (3,) RGB 0..255; tone: 0 (lightest) to 1 (darkest), evenly in typology angle."""
+    angle = np.radians(_LIGHTEST + tone * (_DARKEST - _LIGHTEST))
+    lab = np.array([[[np.clip(50 + 15 * np.tan(angle), 20, 84), 12.5, 15]]], np.float32)
+    return np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)[0, 0], 0.02, 1) * 255
+
+
+def build_cast(portraits=None, model=None):
+    """The `Cast` of a cache of held-out portraits, or of the averaged texture.
+
+    portraits: folder of images.npy and labels.npz as ``python -m steadyface.learn.portraits`` writes it, None
+    for the averaged texture; model: default the embedded one. Raises InputError if the folder is no such
+    cache or holds a portrait that is not held out of training.
+    """
+    head = build_head(model or load_face_model())
+    if portraits is None:
+        return Cast(MEAN, head, DrawnSkins(head))
+    names = read_set(portraits)[1].get("name", ())
+    if not len(names):
+        raise InputError(f"{portraits} does not name its portraits: nobody knows whether they are held out")
+    known = [str(n) for n in names if not is_held_out(n)]
+    if known:
+        raise InputError(
+            f"{portraits} holds {len(known)} portraits that are not held out of training, first {known[0]}: "
+            "SteadyBench films only people that no training has seen, so give the held-out ones"
+        )
+    skins = PortraitSkins(portraits, head)
+    return Cast(f"heldout-{len(skins)}", head, skins)
