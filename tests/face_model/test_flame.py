@@ -55,10 +55,12 @@ def path(arrays, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def embedding(person, tmp_path_factory):
-    """FLAME's static and dynamic landmark files: points on triangles that the tests choose."""
+    """FLAME's static and dynamic landmark files: points somewhere on the triangles nearest to the true ones."""
     rng = np.random.default_rng(1)
     folder = tmp_path_factory.mktemp("landmarks")
-    triangle, weights = rng.integers(0, len(person.triangles), 68), rng.dirichlet(np.ones(3), 68)
+    middle = person.mean[person.triangles].mean(1)
+    triangle = np.linalg.norm(middle - person.points["ibug68"][:, None], axis=-1).argmin(1)
+    weights = rng.dirichlet(np.ones(3), 68)
     static = {"lmk_face_idx": triangle[17:].astype(np.uint32), "lmk_b_coords": weights[17:]}
     (folder / "flame_static_embedding.pkl").write_bytes(pickle.dumps(static, 2))
     turned = {

@@ -9,14 +9,18 @@ from .morphable import Embedding, LinearShape, load_face_model
 
 # Points of the embedded face that are laid on the other surface.
 _POINTS = 700
-# Standard deviation of their distances, for neighbours err together; of landmarks that a file places; and of
-# sliding along the surface, which keeps the steps small.
+# Neighbours err together: all points count for so many.
+_INDEPENDENT = 240
+# Standard deviation of their distances; of landmarks that a file places; and of sliding along the surface,
+# which keeps the steps small.
 _SURFACE_SIGMA_MM = 2.0
 _KNOWN_SIGMA_MM = 1.0
 _SLIDE_SIGMA_MM = 15.0
 # Matches farther than this, or facing away from each other, are of different parts of the head.
 _REACH_MM = 30.0
-_ROUNDS = 25
+_ROUNDS = 16
+# A round that moves the points by less is the last.
+_STILL_MM = 0.01
 #: A registration is good if the embedded face lies this close to the other, median and nine tenths, ...
 MEDIAN_MM, NINE_TENTHS_MM = 2.0, 6.0
 #: ... and is still an upright face of a person's size: root mean square of its identity, factor, radians.
@@ -159,27 +163,29 @@ class _Fit:
         """Alternate matching and one Gauss-Newton step; shape: whether identity may change."""
         for i in range(rounds):
             # Far matches count at first, when all are far, and less and less.
-            reach = max(5.0, _REACH_MM * 0.8**i) if shape else _REACH_MM
+            reach = max(5.0, _REACH_MM * 0.75**i) if shape else _REACH_MM
+            before = self.points
             self.step(reach, shape)
             self.match()
+            if np.abs(self.points - before).max() < _STILL_MM:
+                return
 
     def step(self, reach, shape):
         arm = self.points - self.translation
-        k = len(self.identity)
-        basis = self.scale * np.einsum("kpc,dc->pdk", self.shape.identity_basis, self.rotation)
+        k = len(self.identity) if shape else 0
         jacobian = np.zeros((len(arm), 3, 7 + k))
         for axis in range(3):
             jacobian[:, :, axis] = np.cross(np.eye(3)[axis], arm)
         jacobian[:, :, 3:6] = np.eye(3)
         jacobian[:, :, 6] = arm
-        jacobian[:, :, 7:] = basis
+        if shape:
+            jacobian[:, :, 7:] = self.scale * (self.rotation @ self.shape.identity_basis.transpose(1, 2, 0))
         facing = ((self.mean_normal @ self.rotation.T) * self.normal).sum(1) > 0.5
         near = np.where(facing, 1 / (1 + (self.distance / reach) ** 2) ** 2, 0.0)
         offset = self.points[: self.count] - self.foot
         on, known = jacobian[: self.count], jacobian[self.count :]
-        # Points on one face err together: each counts for a few.
-        across = np.sqrt(near * (60 / self.count)) / _SURFACE_SIGMA_MM * 2
-        along = np.sqrt(near * (60 / self.count)) / _SLIDE_SIGMA_MM * 2
+        near = near * (_INDEPENDENT / self.count)
+        across, along = np.sqrt(near) / _SURFACE_SIGMA_MM, np.sqrt(near) / _SLIDE_SIGMA_MM
         blocks = [
             (
                 np.einsum("pd,pdk->pk", self.normal, on) * across[:, None],
@@ -196,10 +202,9 @@ class _Fit:
             hessian += j.T @ j
             gradient += j.T @ r
         hessian[range(7, 7 + k), range(7, 7 + k)] += 1
-        gradient[7:] += self.identity
-        free = 7 + k if shape else 7
+        gradient[7:] += self.identity[:k]
         hessian[range(7), range(7)] += 1e-6 * np.trace(hessian) / len(hessian)
-        step = -np.linalg.solve(hessian[:free, :free], gradient[:free])
+        step = -np.linalg.solve(hessian, gradient)
         self.rotation = matrix_from_axis_angle(step[:3]) @ self.rotation
         self.translation = self.translation + step[3:6]
         self.scale *= float(np.exp(np.clip(step[6], -0.2, 0.2)))
