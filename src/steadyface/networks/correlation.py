@@ -1,0 +1,67 @@
+"""RAFT's all-pairs correlation pyramid and its lookup (Teed and Deng 2020, sections 3.2 and 3.3)."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+def sample_map(features, position):
+    """A map read bilinearly, its border repeated.
+
+    features: (N, C, H, W); position: (N, h, w, 2) as x, y in texels, integers at the texels' centres.
+    Returns (N, C, h, w).
+    """
+    height, width = features.shape[-2:]
+    scale = torch.tensor([2 / width, 2 / height], dtype=position.dtype, device=position.device)
+    grid = (position + 0.5) * scale - 1
+    return functional.grid_sample(features, grid, padding_mode="border", align_corners=False)
+
+
+class CorrelationPyramid(nn.Module):
+    """Dot products of every UV feature with every image feature, looked up around a flow's end points.
+
+    levels: image sizes, each half of the one before; radius: of the window, texels of each level.
+    `volumes` makes the pyramid, forward looks it up; `channels` values a UV texel.
+    """
+
+    def __init__(self, levels=4, radius=4):
+        super().__init__()
+        self.levels, self.radius = levels, radius
+        self.channels = levels * (2 * radius + 1) ** 2
+        offset = torch.arange(-radius, radius + 1, dtype=torch.float32)
+        window = torch.stack(torch.meshgrid(offset, offset, indexing="ij")[::-1], -1)
+        self.window = nn.Buffer(window[None], persistent=False)
+
+    def volumes(self, uv_features, image_features):
+        """The pyramid C^1 ... C^levels.
+
+        uv_features: (1 or N, C, H, W); image_features: (N, C, h, w). Returns `levels` tensors
+        (N, H * W, h / 2^l, w / 2^l).
+        """
+        channels = image_features.shape[1]
+        queries = (uv_features / channels**0.5).flatten(2).transpose(1, 2)
+        # A product of equal batches: broadcasting one would copy the whole volume to put its axes in order.
+        queries = queries.expand(image_features.shape[0], -1, -1)
+        pyramid = []
+        for level in range(self.levels):
+            if level:
+                # The mean of correlations is the correlation with the mean.
+                image_features = functional.avg_pool2d(image_features, 2)
+            volume = torch.bmm(queries, image_features.flatten(2))
+            pyramid.append(volume.unflatten(2, image_features.shape[2:]))
+        return pyramid
+
+    def forward(self, pyramid, position):
+        """Windows around position (N, H, W, 2), texels of the first level. Returns (N, `channels`, H, W)."""
+        height, width = position.shape[1:3]
+        side = 2 * self.radius + 1
+        found = []
+        for level, volume in enumerate(pyramid):
+            # grid_sample counts from -1 to 1 across a level, from edge to edge.
+            unit = 2 / volume.shape[-1]
+            center = (position.reshape(-1, 1, 1, 2) + 0.5) * (unit / 2**level) - 1
+            flat = volume.flatten(0, 1).unsqueeze(1)
+            # Outside the picture nothing correlates: zeros, as in RAFT.
+            values = functional.grid_sample(flat, center + self.window * unit, align_corners=False)
+            found.append(values.reshape(-1, height, width, side * side))
+        return torch.cat(found, -1).permute(0, 3, 1, 2)
