@@ -131,17 +131,18 @@ def clip_rows(config):
 class BatchStream:
     """Batches `start`, `start + 1`, ... made by worker processes into shared memory; a context manager.
 
-    workers: processes; 0 makes batches in this process when asked (tests, debugging). ahead: batches in
-    the making. Iterating yields dicts as `BatchMaker` returns; their arrays belong to the caller.
+    workers: processes; 0 makes batches in this process when asked (tests, debugging). ahead: batches in the
+    making. kind: the class that makes batches of a config. Iterating yields dicts as `BatchMaker` returns;
+    their arrays belong to the caller.
     """
 
-    def __init__(self, config, start=0, workers=1, ahead=6, maker=None):
+    def __init__(self, config, start=0, workers=1, ahead=6, maker=None, kind: type = BatchMaker):
         self.next = start
         self.workers = workers
         if workers == 0:
-            self.maker = maker or BatchMaker(config)
+            self.maker = maker or kind(config)
             return
-        maker = maker or BatchMaker(config)
+        maker = maker or kind(config)
         self.layout = {k: (v.shape, v.dtype.str) for k, v in maker(0).items()}
         del maker
         context = get_context("spawn")
@@ -154,7 +155,7 @@ class BatchStream:
         self.processes = [
             context.Process(
                 target=_work,
-                args=(config, self.layout, [m.name for m in self.memory], self.tasks, self.done),
+                args=(kind, config, self.layout, [m.name for m in self.memory], self.tasks, self.done),
                 daemon=True,
             )
             for _ in range(workers)
@@ -218,8 +219,8 @@ def _views(memory, layout):
     return arrays
 
 
-def _work(config, layout, names, tasks, done):
-    maker = BatchMaker(config)
+def _work(kind, config, layout, names, tasks, done):
+    maker = kind(config)
     memories = [SharedMemory(name=n) for n in names]
     while True:
         slot, number = tasks.get()

@@ -1,0 +1,95 @@
+"""The shipped form of a dense alignment network: ONNX with the vertices that it tells of."""
+
+import io
+import json
+import logging
+import warnings
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..errors import OutputError
+from ..output import replacing
+from .parameters import CROP_SIDE_MM
+
+
+class _Inference(nn.Module):
+    def __init__(self, network, iterations):
+        super().__init__()
+        self.network, self.iterations = network, iterations
+
+    def forward(self, image):
+        r = self.network(image, self.iterations) if self.iterations else self.network(image)
+        return r.position[:, -1], r.sigma[:, -1]
+
+
+def export_flow(network, path, model_name, vertices, iterations=None, tolerance=1e-3):
+    """Write a `UVFlow` or `DenseRegressor` as ONNX (opset 17) and check that onnxruntime agrees with torch.
+
+    Input "image" (N, 3, size, size) float32 RGB 0..255; outputs "position" (N, n, 2) and "sigma" (N, n) in
+    pixels of it, of the last iteration. Metadata: face_model, crop_side_mm, and vertices, the n indices into
+    the model as JSON. iterations: of the flow, if not the configured ones; tolerance: largest difference
+    allowed, pixels, over random pictures. Raises OutputError if it is exceeded or the file cannot be written.
+    """
+    import onnx
+
+    network = network.eval()
+    size = network.config.image_size
+    image = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
+    inference = _Inference(network, iterations).eval()
+    graph = onnx.load_from_string(_trace(inference, image))
+    metadata = {
+        "face_model": model_name,
+        "crop_side_mm": f"{CROP_SIDE_MM:g}",
+        "vertices": json.dumps(np.asarray(vertices).tolist()),
+    }
+    for key, value in metadata.items():
+        graph.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(graph)
+    data = graph.SerializeToString()
+    worst = _difference(inference, image, data)
+    if not worst < tolerance:
+        raise OutputError(
+            f"the exported network differs from the trained one by {worst:.2g} > {tolerance} px"
+        )
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def _trace(inference, image):
+    quiet = logging.getLogger("torch.onnx")
+    level = quiet.level
+    quiet.setLevel(logging.ERROR)
+    buffer = io.BytesIO()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch.onnx.export(
+                inference,
+                (image,),
+                buffer,
+                input_names=["image"],
+                output_names=["position", "sigma"],
+                dynamic_axes={k: {0: "N"} for k in ("image", "position", "sigma")},
+                opset_version=17,
+                dynamo=False,
+            )
+    finally:
+        quiet.setLevel(level)
+    return buffer.getvalue()
+
+
+def _difference(inference, image, data):
+    """Largest difference of a position or sigma, pixels; for one picture too, other than the traced batch."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    worst = 0.0
+    for pictures in (image, image[:1]):
+        outputs = session.run(None, {"image": pictures.numpy()})
+        with torch.no_grad():
+            expected = inference(pictures)
+        for ours, theirs in zip(outputs, expected, strict=True):
+            worst = max(worst, float(np.abs(np.asarray(ours) - theirs.numpy()).max()))
+    return worst
