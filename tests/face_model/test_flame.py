@@ -55,7 +55,7 @@ def path(arrays, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def embedding(person, tmp_path_factory):
-    """FLAME's static and dynamic landmark files: points somewhere on the triangles nearest to the true ones."""
+    """FLAME's static and dynamic landmark files: somewhere on the triangles nearest the points."""
     rng = np.random.default_rng(1)
     folder = tmp_path_factory.mktemp("landmarks")
     middle = person.mean[person.triangles].mean(1)
