@@ -47,8 +47,12 @@ def test_a_small_benchmark_is_filmed_and_read_back(root, plan):
     assert not list(root.glob(".*"))
 
 
-def test_one_plan_gives_one_film(root, plan, tmp_path):
-    cast = build_cast()
+@pytest.fixture(scope="module")
+def cast():
+    return build_cast()
+
+
+def test_one_plan_gives_one_film(root, plan, cast, tmp_path):
     for p in plan[:1] + plan[-1:]:
         m.film_clip(p, cast, tmp_path)
         for file in ("video.mp4", "truth.npz"):
@@ -58,18 +62,25 @@ def test_one_plan_gives_one_film(root, plan, tmp_path):
     assert (tmp_path / "other" / "video.mp4").read_bytes() != (root / plan[0].name / "video.mp4").read_bytes()
 
 
-def test_what_is_there_is_kept_and_the_rest_is_filmed_again(plan, tmp_path, monkeypatch):
+def plain_film(script, *_, figure):
+    for _ in range(len(script)):
+        yield np.zeros((SIZE[1], SIZE[0], 3), np.uint8), np.ones(script.model.vertex_count, bool)
+
+
+def test_what_is_there_is_kept_and_the_rest_is_filmed_again(plan, cast, tmp_path, monkeypatch):
     filmed = []
 
-    def fake(p, cast, root):
+    def film_and_tell(p, cast, root):
         filmed.append(p.name)
-        real(p, cast, root)
+        film_clip(p, cast, root)
 
-    real = m.film_clip
-    monkeypatch.setattr(m, "film_clip", fake)
+    film_clip = m.film_clip
+    monkeypatch.setattr(m, "film", plain_film)
+    monkeypatch.setattr(m, "film_clip", film_and_tell)
+    monkeypatch.setattr(m, "build_cast", lambda *_: cast)
     two = plan[:2]
-    m.make_steadybench(tmp_path, two, processes=1)
-    m.make_steadybench(tmp_path, two, processes=1)
+    for _ in range(2):
+        m.make_steadybench(tmp_path, two, processes=1)
     assert filmed == [p.name for p in two]
     # Another plan under the same name, and a clip without its video.
     changed = [replace(two[0], tone=0.99), two[1]]
@@ -79,19 +90,22 @@ def test_what_is_there_is_kept_and_the_rest_is_filmed_again(plan, tmp_path, monk
     assert json.loads((tmp_path / "steadybench.json").read_text())["clips"][0]["tone"] == 0.99
 
 
-def test_an_interruption_leaves_whole_clips_and_no_table(plan, tmp_path, monkeypatch):
-    real = m.film
+def test_an_interruption_leaves_whole_clips_and_no_table(plan, cast, tmp_path, monkeypatch):
+    begun = []
 
-    def broken(script, *args, **options):
-        frames = real(script, *args, **options)
+    def broken(script, *args, figure):
+        begun.append(script)
+        frames = plain_film(script, *args, figure=figure)
         yield next(frames)
-        raise KeyboardInterrupt
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+        yield from frames
 
-    m.film_clip(plan[0], build_cast(), tmp_path)
     monkeypatch.setattr(m, "film", broken)
+    monkeypatch.setattr(m, "build_cast", lambda *_: cast)
     with pytest.raises(KeyboardInterrupt):
-        m.make_steadybench(tmp_path, plan[:2], processes=1)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [plan[0].name]
+        m.make_steadybench(tmp_path, plan[:3], processes=1)
+    assert [p.name for p in tmp_path.iterdir()] == [plan[0].name]
 
 
 def test_a_root_that_cannot_be_written_is_an_error(plan, tmp_path):
