@@ -13,12 +13,16 @@ from ..face_model.morphable import MorphableModel
 from ..synthesis.picture import PICTURE_SIZE
 from .openings import openings
 
-PORTRAIT, PROFILED, SYNTHETIC = 0, 1, 2
+PORTRAIT, PROFILED, SYNTHETIC, FILMED = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of one sample in units of the standard crop; fields as in `build_portrait_cache`."""
+    """Labels of one sample in units of the standard crop; fields as in `build_portrait_cache`.
+
+    landmarks478: (478, 2) crop units where the picture shows them elsewhere than the pose does (perspective),
+    None where it does not.
+    """
 
     rotation: np.ndarray
     scale: float
@@ -27,23 +31,27 @@ class Labels:
     expression: np.ndarray
     name: str
     skin_ita: float
+    landmarks478: np.ndarray | None = None
 
 
 def landmarks_and_openings(model: MorphableModel, labels: Labels):
     """MediaPipe points (478, 2) in crop units, eye openings (2,) and mouth opening, over inter-ocular."""
     points = model.landmarks("mediapipe478")(labels.identity, labels.expression)
-    projected = labels.scale * (points @ labels.rotation.T)[:, :2] + labels.translation
+    projected = labels.landmarks478
+    if projected is None:
+        projected = labels.scale * (points @ labels.rotation.T)[:, :2] + labels.translation
     unit = np.linalg.norm(points[OUTER_EYE_CORNERS[0]] - points[OUTER_EYE_CORNERS[1]])
     # In space, and not in the picture: how open an eye is does not change as the head turns.
     eyes, mouth = openings(points, unit)
     return projected, eyes, mouth
 
 
-def write_samples(folder, clips, make, model, source, processes=2, clip_length=1):
+def write_samples(folder, clips, make, model, source, processes=2, clip_length=1, adjacent=None):
     """Make and write a set of samples.
 
-    make: function of a clip's number that returns its `clip_length` adjacent frames, each an (n, n, 3) uint8
-    picture and `Labels`; source: PROFILED or SYNTHETIC. The folder appears when all is done. Raises
+    make: function of a clip's number that returns its `clip_length` frames, each an (n, n, 3) uint8 picture
+    and `Labels`; source: PROFILED, SYNTHETIC or FILMED; adjacent: how many frames each follow one another and
+    make up a short video, all by default. The folder appears when all is done. Raises
     RuntimeError if a process fails.
     """
     folder = Path(folder)
@@ -53,12 +61,12 @@ def write_samples(folder, clips, make, model, source, processes=2, clip_length=1
     shape = (clips * clip_length, PICTURE_SIZE, PICTURE_SIZE, 3)
     np.lib.format.open_memmap(work / "images.npy", "w+", np.uint8, shape).flush()
     if processes == 1:
-        _work(work, clips, make, model, source, 0, 1)
+        _work(work, clips, make, model, source, 0, 1, adjacent)
     else:
         # Forked, so that the sources are shared and not copied.
         start = get_context("fork").Process
         workers = [
-            start(target=_work, args=(work, clips, make, model, source, k, processes))
+            start(target=_work, args=(work, clips, make, model, source, k, processes, adjacent))
             for k in range(processes)
         ]
         for w in workers:
@@ -80,13 +88,15 @@ def write_samples(folder, clips, make, model, source, processes=2, clip_length=1
     work.rename(folder)
 
 
-def _work(work, clips, make, model, source, first, step):
+def _work(work, clips, make, model, source, first, step, adjacent):
     images = np.load(work / "images.npy", mmap_mode="r+")
     rows = []
     for clip in range(first, clips, step):
         frames = make(clip)
         images[clip * len(frames) : (clip + 1) * len(frames)] = [picture for picture, _ in frames]
-        rows += [_row(model, labels, source, clip) for _, labels in frames]
+        run = adjacent or len(frames)
+        videos = clip * (len(frames) // run)
+        rows += [_row(model, labels, source, videos + i // run) for i, (_, labels) in enumerate(frames)]
     images.flush()
     columns = {key: np.stack([r[key] for r in rows]) for key in rows[0]}
     np.savez(work / f"labels{first}.npz", **columns)  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,154 @@
+"""Training pictures from filmed scripts: people who move and speak before a perspective camera.
+
+``python -m steadyface.learn.filming --cache cache/portraits --out cache/filmed --scenes 1000``
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+
+from ..align.crop import Crop
+from ..errors import InputError
+from ..evaluate.steadybench.cast import MEAN, Cast
+from ..evaluate.steadybench.clip import draw_script
+from ..evaluate.steadybench.motion import MOTIONS
+from ..evaluate.steadybench.performance import SPEECH
+from ..evaluate.steadybench.plan import ClipPlan
+from ..evaluate.steadybench.poses import POSES
+from ..face_model.morphable import load_face_model
+from ..fit.image import weak_perspective_pose
+from ..synthesis.conditions import Conditions
+from ..synthesis.expressions import vary_expression
+from ..synthesis.film import Shot
+from ..synthesis.head import build_head
+from ..synthesis.lighting import KINDS
+from ..synthesis.look import Look
+from ..synthesis.picture import PICTURE_MARGIN, PICTURE_SIZE
+from ..synthesis.skins import DrawnSkins, PortraitSkins
+from ..synthesis.split import is_held_out
+from ..synthesis.stage import Stage
+from .sample_writer import FILMED, Labels, write_samples
+
+#: Pixels of the frames: a head is about as large in them as in the stored picture.
+FRAME_SIZE = (320, 240)
+#: Moments of a scene that become samples, two adjacent frames each.
+PAIRS = 10
+# Seconds of a scene, of which a few moments are filmed, and frames a second.
+_SECONDS, _FPS = 10.0, 25.0
+_TEXELS = 512
+#: How often each motion is seen, over the rarest's.
+_MOTIONS = {"free": 4, "profile": 4, "sweep": 3, "roll": 2, "fast": 2}
+_LIGHTING = {"steady": 3}
+
+
+def training_cast(portraits=None, model=None):
+    """The `Cast` of training portraits, or of the averaged texture without them.
+
+    portraits: cache of training portraits. Raises InputError if one of them is held out.
+    """
+    head = build_head(model or load_face_model())
+    if portraits is None:
+        return Cast(MEAN, head, DrawnSkins(head))
+    skins = PortraitSkins(portraits, head)
+    held_out = [str(n) for n in skins.labels["name"] if is_held_out(n)]
+    if held_out:
+        raise InputError(f"{portraits} holds {len(held_out)} held-out portraits, first {held_out[0]}")
+    return Cast(f"training-{len(skins)}", head, skins)
+
+
+def film_scene(cast, rng, pairs=PAIRS):
+    """One person in one place at a few moments: list of (n, n, 3) uint8 pictures with `Labels`.
+
+    cast: `Cast`; pairs: moments, of two adjacent frames each. The pose in the labels is the weak-perspective
+    one that fits the true image of the 478 landmarks best; identity and expression are the true ones.
+    """
+    plan = _plan(rng)
+    script = draw_script(plan, cast.model, rng, cast.fitted)
+    at = np.sort(rng.choice(len(script) // 2 - 1, pairs, replace=False)) * 2
+    script = replace(script, expression=_varied(script, at, rng))
+    skins = cast.of_tone(plan.tone)
+    look = Look.random(rng, skins, cast.head, _TEXELS, glasses=rng.random() < 0.15)
+    stage = Stage.random(rng, plan.size, skins)
+    conditions = Conditions(
+        lighting=_choice(rng, KINDS, _LIGHTING), noise=float(rng.gamma(1.5, 1.2)), resolution=_resolution(rng)
+    )
+    shot = Shot(script, look, stage, conditions, rng, figure=cast.figure)
+    frames = (at[:, None] + np.arange(2)).ravel()
+    points = cast.model.landmarks("mediapipe478")
+    return [sample(shot.frame(i)[0], script, i, points) for i in frames]
+
+
+def sample(image, script, i, shape):
+    """The stored picture of a frame of a script, and its `Labels`. shape: `LinearShape` of 478 landmarks."""
+    true = script.image_points(shape, i)[..., :2]
+    reference = shape(script.identity, script.expression[i])
+    rotation, scale, translation = weak_perspective_pose(true, reference)
+    crop = Crop.from_pose(rotation, scale, translation)
+    picture = Crop(crop.center, PICTURE_MARGIN * crop.side, crop.roll).extract(image, PICTURE_SIZE)
+    upright = rotation.copy()
+    upright[:2] = crop.rotation.T @ rotation[:2]
+    labels = Labels(
+        upright,
+        scale / crop.side,
+        crop.from_image(translation),
+        script.identity,
+        script.expression[i],
+        "",
+        np.nan,
+        crop.from_image(true),
+    )
+    return picture, labels
+
+
+def _choice(rng, names, often):
+    weight = np.array([often.get(n, 1) for n in names], float)
+    return str(rng.choice(list(names), p=weight / weight.sum()))
+
+
+def _plan(rng):
+    face = SPEECH if rng.random() < 0.4 else "+".join(rng.choice(list(POSES), 3, replace=False))
+    motion = _choice(rng, MOTIONS, _MOTIONS)
+    count = round(_SECONDS * _FPS)
+    return ClipPlan("scene", "A", "clean", motion, face, float(rng.uniform()), 0, count, _FPS, FRAME_SIZE)
+
+
+def _resolution(rng):
+    return float(rng.uniform(0.25, 0.8)) if rng.random() < 0.2 else 1.0
+
+
+def _varied(script, at, rng):
+    """The script's expressions, at half of the moments another one that moves on alike."""
+    expression = np.array(script.expression)
+    for i in at[rng.random(len(at)) < 0.5]:
+        change = expression[i + 1] - expression[i]
+        expression[i] = vary_expression(expression[i], script.model.expression_names, rng)
+        expression[i + 1] = np.clip(expression[i] + change, 0, 1)
+    return expression
+
+
+def main(
+    cache: Annotated[Path, typer.Option(help="Training portraits to take skin from.")] = Path(
+        "cache/portraits"
+    ),
+    out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("cache/filmed"),
+    scenes: Annotated[int, typer.Option(help="People filmed, twenty pictures each.")] = 1000,
+    seed: int = 0,
+    processes: int = 2,
+):
+    """Film people of the training portraits and write the pictures as a set of samples."""
+    cv2.setNumThreads(1)
+    cast = training_cast(cache)
+    cast.figure  # noqa: B018 - built once, before the processes part
+
+    def make(i):
+        return film_scene(cast, np.random.default_rng([seed, 3, i]))
+
+    write_samples(out, scenes, make, cast.model, FILMED, processes, 2 * PAIRS, adjacent=2)
+
+
+if __name__ == "__main__":
+    typer.run(main)
