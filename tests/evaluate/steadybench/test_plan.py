@@ -1,11 +1,21 @@
 from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from steadyface.errors import InputError
-from steadyface.evaluate.steadybench.plan import CATEGORIES, TABLE, ClipPlan, make_plan, variant_plan
+from steadyface.evaluate.steadybench.motion import MOTIONS
+from steadyface.evaluate.steadybench.plan import (
+    CATEGORIES,
+    CONDITIONS,
+    TABLE,
+    ClipPlan,
+    make_plan,
+    variant_plan,
+)
+from steadyface.evaluate.steadybench.poses import POSES
 
 
 def test_the_benchmark_has_twelve_clips_of_each_category_with_every_kind_of_motion():
@@ -99,3 +109,9 @@ def test_plans_of_what_cannot_be_filmed_are_refused():
     ):
         with pytest.raises(InputError, match=message):
             plan(**change)
+
+
+def test_the_page_names_every_condition_motion_and_expression():
+    text = (Path(__file__).resolve().parents[3] / "docs" / "steadybench.md").read_text()
+    for name in (*CONDITIONS, *MOTIONS, *POSES):
+        assert f"`{name}`" in text, name

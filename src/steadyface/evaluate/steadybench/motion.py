@@ -233,6 +233,9 @@ MOTIONS = {
     "fast": MotionClass(0.9, 1.0, _fast),
     "profile": MotionClass(0.6, 0.7, _profile),
 }
+#: Distance to the camera is measured by the size of the face, which a talking mouth disturbs; this share of
+#: it makes heads go to and fro as much as sideways.
+_DEPTH = 0.45
 #: Most that the random part may turn (degrees) and shift (mm) the head from where it began.
 _MOST = np.array([12, 16, 9, 45, 35, 70]) * np.array([_DEG, _DEG, _DEG, 1, 1, 1])
 
@@ -264,6 +267,7 @@ def draw_motion(name, count, fps, rng, spectra=None):
         raise InputError(f"unknown head motion {name!r}: know {', '.join(MOTIONS)}")
     kind, spectra = MOTIONS[name], spectra or load_spectra()
     amount = np.repeat([kind.angles, kind.places], 3) * rng.uniform(0.8, 1.25, 6)
+    amount[5] *= _DEPTH
     density = spectra.shape * (amount * spectra.level[:, 1])[:, None] ** 2
     wander = random_series(spectra.frequency_hz, density, count, fps, rng)
     # Slow wandering may carry far: bend it off smoothly before the head leaves the place.
