@@ -5,6 +5,7 @@ import pytest
 from filmed_clip import T, clip_of, perfect, script_of
 
 from steadyface.errors import InputError
+from steadyface.evaluate.closest_point import Surface
 from steadyface.evaluate.datasets.sample import Clip, Sample
 from steadyface.evaluate.markup_offset import errors_without, markup_offset
 from steadyface.evaluate.pose_scores import (
@@ -17,7 +18,7 @@ from steadyface.evaluate.pose_scores import (
 from steadyface.evaluate.prediction import Prediction
 from steadyface.evaluate.reference import COMMON, Reference, lengths_of
 from steadyface.evaluate.scores import region_of_points, score
-from steadyface.evaluate.surface_scores import compare_surfaces, spread_frames
+from steadyface.evaluate.surface_scores import compare_surfaces, on_rim, spread_frames
 from steadyface.rotation import matrix_from_axis_angle
 
 
@@ -211,6 +212,35 @@ def test_surfaces_are_compared_after_the_alignment_their_unit_allows(tiny_model)
     assert compare(1.3 * turned, False)["chamfer_face"] == pytest.approx(0, abs=1e-3)
     assert compare(1.3 * turned, True)["chamfer_face"] > 3
     assert compare(true[:100], True) is None
+
+
+def test_a_mask_is_judged_where_it_is(tiny_model):
+    script = script_of(tiny_model)
+    true = script.vertices(0)
+    pose = matrix_from_axis_angle(script.rotation[0]), script.translation[0]
+    local = tiny_model.shape(script.identity, script.expression[0])
+    front = (local[tiny_model.triangles][..., 2] < 60).all(1)
+    mask = tiny_model.triangles[front]
+    assert 0.2 < front.mean() < 0.6
+    values = compare_surfaces(true + 3, mask, true, tiny_model, *pose, True, ("face",))
+    assert values["chamfer_face"] == pytest.approx(0, abs=1e-3)
+    inside = local[tiny_model.region("face"), 2] < 60
+    assert 100 * inside.mean() - 25 < values["covered"] < 100 * inside.mean()
+    whole = compare_surfaces(true, tiny_model.triangles, true, tiny_model, *pose, True, ("face",))
+    # The tiny head is open at its poles, whose two rings of 20 vertices lie on the rim.
+    face = tiny_model.region("face")
+    assert whole["covered"] == pytest.approx(
+        100 - 100 * face[[*range(20), *range(380, 400)]].sum() / face.sum()
+    )
+
+
+def test_the_rim_is_found_where_triangles_end():
+    # Two triangles of a unit square; only their common diagonal is no rim.
+    vertices = np.array([[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0.0]])
+    triangles = np.array([[0, 1, 2], [0, 2, 3]])
+    points = np.array([[0.5, 0.5, 1], [0.7, 0.2, 1], [0.5, -1, 0], [2, 2, 0], [1, 0.5, 0], [0.2, 0.9, 0.1]])
+    found = on_rim(Surface(vertices, triangles).closest(points), vertices, triangles)
+    np.testing.assert_array_equal(found, [False, False, True, True, True, False])
 
 
 def test_frames_of_surfaces_are_spread_over_those_found():

@@ -41,7 +41,8 @@ def score(prediction, reference: Reference):
     a frame without a face being a failure. Of motion: nmf, stability, jitter and jitter_truth, lag, frames
     behind the truth; ssme_51_REGION, pixels, and ssme_478_REGION, ssme_dense_REGION where the method has
     such points. Of the rendered truth: angle and angle_offset_free, degrees; expression, mean absolute
-    difference of the coefficients that both know; chamfer_REGION mm, normals, degrees. Of the program:
+    difference of the coefficients that both know; chamfer_REGION mm over the covered percent of the face;
+    normals, degrees. Of the program:
     fps, frames a second at the median frame, and memory_mb. Raises InputError if the numbers of frames
     differ or the two share no mark-up.
     """

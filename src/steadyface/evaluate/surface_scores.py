@@ -39,25 +39,64 @@ def spread_frames(found, count=FRAMES):
     return rows[np.round((np.arange(count) + 0.5) * len(rows) / count - 0.5).astype(int)]
 
 
-def compare_surfaces(vertices, triangles, true_vertices, model, rotation, translation, metric, regions):
+def on_rim(closest, vertices, triangles):
+    """Whether closest points lie on the rim of an open surface, beyond which it says nothing: (N,) bool.
+
+    closest: `Closest` on the surface of vertices (P, 3) and triangles (F, 3).
+    """
+    edges = np.sort(triangles[:, [[1, 2], [2, 0], [0, 1]]], -1)
+    _, which, count = np.unique(edges.reshape(-1, 2), axis=0, return_inverse=True, return_counts=True)
+    open_edge = (count[which] == 1).reshape(len(triangles), 3)
+    open_vertex = np.zeros(len(vertices), bool)
+    open_vertex[edges[open_edge]] = True
+    corners = vertices[triangles[closest.triangle]]
+    # Weights of the corners by areas; each is zero on the edge opposite to its corner.
+    arms = corners - closest.point[:, None]
+    areas = np.cross(arms[:, [1, 2, 0]], arms[:, [2, 0, 1]])
+    normal = areas.sum(1, keepdims=True)
+    weights = (areas * normal).sum(-1) / np.maximum((normal**2).sum(-1), 1e-300)
+    on_edge = (open_edge[closest.triangle] & (weights < 1e-6)).any(1)
+    on_vertex = (open_vertex[triangles[closest.triangle]] & (weights > 1 - 1e-6)).any(1)
+    return on_edge | on_vertex
+
+
+def compare_surfaces(
+    vertices, triangles, true_vertices, model, rotation, translation, metric, regions, seen=None
+):
     """Distances of one frame's true face to a predicted surface, and the angle of their normals.
 
     The prediction is brought to the truth by seven points and then by closest points over the face: rigidly
-    if it is metric, else with its size. vertices: (P, 3); triangles: (F, 3); true_vertices: (V, 3) mm of the
-    model in the camera frame; rotation (3, 3), translation (3,) of the true head. Returns chamfer_REGION, mm,
-    and normals, degrees; None if the mesh's seven points are not known.
+    if it is metric, else with its size. True points beyond the prediction's rim do not count: a mask of the
+    face alone is judged where it is. vertices: (P, 3); triangles: (F, 3); true_vertices: (V, 3) mm of the
+    model in the camera frame; rotation (3, 3), translation (3,) of the true head; seen: (V,) bool, the
+    vertices that count, by default all. Returns chamfer_REGION, mm, covered, percent of the face's vertices
+    that counted, and normals, degrees; None if the mesh's seven points are not known.
     """
-    vertices = np.asarray(vertices, float)
+    vertices, triangles = np.asarray(vertices, float), np.asarray(triangles)
     points = seven_points(vertices, model)
-    if points is None:
+    if points is None or not len(triangles):
         return None
-    face = model.region("face")
-    start = align_points(points, seven_points(true_vertices, model), not metric)
-    pose = align_surface(Surface(vertices, triangles), true_vertices[face], start, not metric)
+    face = model.region("face") if seen is None else model.region("face") & seen
+    true = true_vertices[np.flatnonzero(face)]
+    pose = align_points(points, seven_points(true_vertices, model), not metric)
     aligned = pose.apply(vertices)
+    closest = Surface(aligned, triangles).closest(true)
+    covered = ~on_rim(closest, aligned, triangles)
+    for _ in range(2):
+        # What it does not cover must not pull at it.
+        before = covered
+        if not before.any():
+            break
+        pose = align_surface(Surface(vertices, triangles), true[before], pose, not metric)
+        aligned = pose.apply(vertices)
+        closest = Surface(aligned, triangles).closest(true)
+        covered = ~on_rim(closest, aligned, triangles)
+        if (covered == before).all():
+            break
     distance = np.full(len(face), np.nan)
-    distance[face] = Surface(aligned, triangles).closest(true_vertices[face]).distance
-    values = {f"chamfer_{r}": float(distance[face & model.region(r)].mean()) for r in regions}
+    distance[np.flatnonzero(face)[covered]] = closest.distance[covered]
+    values = {f"chamfer_{r}": _mean(distance[model.region(r)]) for r in regions}
+    values["covered"] = 100 * float(covered.mean())
     center = translation + rotation @ _MIDDLE
     angle = normal_error(
         *(aligned, triangles, true_vertices, model.triangles, center, rotation, face),
@@ -67,26 +106,33 @@ def compare_surfaces(vertices, triangles, true_vertices, model, rotation, transl
     return values | {"normals": float(np.rad2deg(angle))}
 
 
+def _mean(x):
+    x = x[np.isfinite(x)]
+    return float(x.mean()) if len(x) else float("nan")
+
+
 def surface_errors(prediction, truth, regions):
     """Means over `FRAMES` frames of what `compare_surfaces` gives; empty if the method has no surface.
 
-    prediction: `Prediction`; truth: `Truth`; regions: names of the face model's.
+    Vertices count that the camera sees in some frame: not the insides of mouth and eye sockets. prediction:
+    `Prediction`; truth: `Truth`; regions: names of the face model's.
     """
     if prediction.vertices is None:
         return {}
     script = truth.script
     regions = [r for r in regions if r in script.model.regions]
+    seen = np.asarray(truth.visible).any(0)
     each = []
     for i in spread_frames(prediction.found):
         rotation = matrix_from_axis_angle(script.rotation[i])
         one = compare_surfaces(
             *(prediction.vertices[i], prediction.triangles, np.asarray(script.vertices(i), float)),
-            *(script.model, rotation, script.translation[i], prediction.metric, regions),
+            *(script.model, rotation, script.translation[i], prediction.metric, regions, seen),
         )
         if one is None:
             return {}
         each.append(one)
-    return {name: float(np.mean([e[name] for e in each])) for name in each[0]} if each else {}
+    return {name: _mean(np.array([e[name] for e in each])) for name in each[0]} if each else {}
 
 
 def dense_motion(prediction, truth, regions):

@@ -163,6 +163,7 @@ SSME: Columns = {
 }
 SURFACE: Columns = {
     **{f"CD {region}, mm": mean(f"chamfer_{region}") for region in REGIONS},
+    "covered %": mean("covered"),
     "normals, deg": mean("normals"),
     "pose, deg": mean("angle"),
     "offset taken off": mean("angle_offset_free"),
