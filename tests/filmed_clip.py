@@ -7,6 +7,7 @@ import numpy as np
 from steadyface.evaluate.datasets.sample import Clip
 from steadyface.evaluate.pose_scores import seen_rotation
 from steadyface.evaluate.prediction import Prediction
+from steadyface.evaluate.reference import face_middle
 from steadyface.synthesis.script import Script
 
 T = 48
@@ -54,7 +55,7 @@ def perfect(clip, **changes):
         "vertex_pixels": script.image_points(script.model.shape)[..., :2],
         "triangles": script.model.triangles,
         "metric": True,
-        "rotation": seen_rotation(script.rotation, script.translation),
+        "rotation": seen_rotation(script.rotation, face_middle(script)),
         "expression": script.expression,
         "expression_names": script.model.expression_names,
         "seconds": np.full(T, 0.01),

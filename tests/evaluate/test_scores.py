@@ -19,6 +19,7 @@ from steadyface.evaluate.prediction import Prediction
 from steadyface.evaluate.reference import COMMON, Reference, lengths_of
 from steadyface.evaluate.scores import region_of_points, score
 from steadyface.evaluate.surface_scores import compare_surfaces, on_rim, spread_frames
+from steadyface.fit.image import weak_perspective_pose
 from steadyface.rotation import matrix_from_axis_angle
 
 
@@ -141,6 +142,17 @@ def test_a_head_that_faces_the_camera_from_the_corner_is_seen_frontally():
     seen = seen_rotation(rotation, translation)
     np.testing.assert_allclose(seen[0], np.eye(3), atol=1e-12)
     np.testing.assert_allclose(seen[1], matrix_from_axis_angle(rotation[1]), atol=1e-12)
+
+
+def test_a_weak_perspective_camera_sees_the_face_along_the_ray_to_its_middle(clip):
+    script = clip.attributes["truth"].script
+    shape = script.model.landmarks("mediapipe478")
+    pixels = script.image_points(shape)[..., :2]
+    local = shape(np.broadcast_to(script.identity, (T, 6)), script.expression)
+    fitted = np.stack([weak_perspective_pose(p, s)[0] for p, s in zip(pixels, local, strict=True)])
+    error = rotation_error(fitted, Reference.of_clip(clip).rotation)
+    from_origin = rotation_error(fitted, seen_rotation(script.rotation, script.translation))
+    assert np.median(error) < min(1.0, 0.5 * np.median(from_origin))
 
 
 def test_rotation_error_is_the_angle_and_the_zero_pose_takes_a_constant_one_off(clip):

@@ -23,7 +23,7 @@ class Reference:
 
     landmarks: mark-up to (T, L, 2), NaN where not annotated; visible: mark-up to (T, L) bool, where it is
     known; lengths: normaliser to (T,) pixels, of "interocular", "bbox_sqrt", "bbox_diagonal"; rotation:
-    (T, 3, 3) of the head as the camera sees it along the ray to the head, None if unknown; yaw: (T,)
+    (T, 3, 3) of the head as the camera sees it along the ray to the face, None if unknown; yaw: (T,)
     degrees, or None; truth: the exact `Truth` of a rendered clip, or None; moving: whether the frames
     follow each other, or are images of their own.
     """
@@ -51,7 +51,7 @@ class Reference:
             script = truth.script
             landmarks = {markup: truth.points(markup)[..., :2] for markup in script.model.embeddings}
             visible = {markup: truth.visible_points(markup) for markup in landmarks}
-            rotation = seen_rotation(script.rotation, script.translation)
+            rotation = seen_rotation(script.rotation, face_middle(script))
             yaw = _yaw(rotation)
         return cls(landmarks, visible, lengths_of(clip.landmarks, clip.markup), rotation, yaw, truth)
 
@@ -111,6 +111,17 @@ def common_points(points):
         if markup in points:
             return markup, np.asarray(points[markup], float)[:, which, :2]
     return None
+
+
+def face_middle(script):
+    """Middle of the mean face's landmarks in the camera frame of a `Script`, (T, 3) mm.
+
+    A weak-perspective camera that fits the face's points looks at their middle; the model's origin, between
+    the eyes, is some degrees above.
+    """
+    markup = next(m for m in reversed(COMMON) if m in script.model.embeddings)
+    middle = script.model.landmarks(markup).mean.mean(0)
+    return script.place(np.broadcast_to(middle, (len(script), 1, 3)))[:, 0]
 
 
 def _yaw(rotation):
