@@ -8,8 +8,9 @@ import typer
 from typer.testing import CliRunner
 
 from steadyface.align.crop import ANCHOR_MM, SIDE_MM
+from steadyface.cli import app
 from steadyface.evaluate import metrics
-from steadyface.evaluate.command import app
+from steadyface.evaluate.datasets.registry import READERS
 from steadyface.learn.batches import BatchConfig
 from steadyface.learn.objective import STRATEGIES
 from steadyface.learn.settings import with_setting
@@ -38,9 +39,13 @@ def test_metrics_programs_and_commands_of_the_evaluation_page_exist():
     assert all(callable(getattr(metrics, n)) for n in known)
     for program in re.findall(r"python (benchmarks/\w+\.py)", text):
         assert (ROOT / program).is_file(), program
-    for command in set(re.findall(r"steadyface evaluate (\w+)", text)):
-        result = CliRunner().invoke(app, [command, "--help"])
-        assert result.exit_code == 0, command
+    benchmarks = set(re.findall(r"steadyface benchmark ([a-z]+)", text))
+    assert {"steadybench", "live", "train", "fit", "clips", "portraits", "report"} <= benchmarks
+    for name in benchmarks:
+        assert CliRunner().invoke(app, ["benchmark", name, "--help"]).exit_code == 0, name
+    datasets = set(re.findall(r"steadyface evaluate ([a-z0-9][\w-]*)", text))
+    assert datasets
+    assert datasets <= set(READERS)
 
 
 def test_source_files_named_by_the_method_page_exist():
