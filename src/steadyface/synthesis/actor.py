@@ -16,7 +16,7 @@ _LINING, _TONGUE, _GUM = np.array([92, 36, 34]), np.array([168, 88, 84]), np.arr
 class Actor:
     """What is filmed: fixed over a clip, so that nothing flickers.
 
-    figure: `Figure`; look: `Look`; identity: (K,). texture: (s, s, 4) uint8, RGB and gloss; grown: (Vh, 3) mm
+    figure: `Figure`; look: `Look`; identity: (K,). texture: (s, s, 3) RGB and (s, s) gloss, both uint8; grown: (Vh, 3) mm
     that hair lifts the head's vertices by; torso: (N, 3) mm at rest, model frame; strands: `Strands` or None;
     neutral: (Vh, 3) mm, the head without expression; skull: `Skull`.
     """
@@ -56,7 +56,7 @@ class Actor:
 
 
 def paint(figure, look):
-    """The texture of a look: (s, s, 4) uint8, RGB and gloss."""
+    """The texture of a look: (s, s, 3) RGB and (s, s) gloss, both uint8."""
     size = len(look.skin.texture)
     atlas, head = figure.atlas(size), figure.head
     rng = np.random.default_rng(look.seed)
@@ -87,7 +87,7 @@ def paint(figure, look):
         face += (look.beard.color.astype(np.float32) - face) * full[..., None]
     lash = spread(head.lash.max(1))[rows]
     face *= 1 - 0.55 * np.clip(lash * 1.5, 0, 1)[..., None]
-    _lay_hair(face, gloss[rows], position, look.hair, rng)
+    _lay_hair(face, gloss[rows], position, look.hair, look.skin.tone, rng)
     inside, tongue = (np.clip(spread(m.astype(float)) * 1.5 - 0.25, 0, 1) for m in (head.inside, head.tongue))
     for weight, paint_ in ((inside, _LINING), (tongue, _TONGUE)):
         color += (paint_ - color) * weight[..., None]
@@ -106,7 +106,7 @@ def paint(figure, look):
     ring = atlas.at_vertices(np.concatenate([np.zeros((figure.head_count, 2)), figure.ring]))[place]
     color[place] = paint_torso(look.outfit, skin, atlas.position[place], ring)
     gloss[place] = 6
-    return np.clip(np.dstack([color, gloss]), 0, 255).astype(np.uint8)
+    return cv2.convertScaleAbs(np.maximum(color, 0)), np.clip(gloss, 0, 255).astype(np.uint8)
 
 
 def _mark_skin(face, position, look, rng):
@@ -137,7 +137,7 @@ def _mark_skin(face, position, look, rng):
             face[ys, xs] *= 1 - blot[..., None] * np.array([0.7, 1.0, 1.15])
 
 
-def _lay_hair(face, gloss, position, style, rng):
+def _lay_hair(face, gloss, position, style, tone, rng):
     """Hair on the scalp's texels, in place, with an uneven hairline."""
     h, w = face.shape[:2]
     known = np.abs(position).sum(-1) > 0
@@ -149,6 +149,9 @@ def _lay_hair(face, gloss, position, style, rng):
     # The photographed hairline is gone: skin goes on from the forehead.
     brow = (position[..., 1] < -24) & (position[..., 1] > -40) & (np.abs(position[..., 0]) < 28) & known
     base = np.median(face[brow & (position[..., 2] < 10)], 0)
+    if not np.isfinite(base).all() or base.mean() < 0.75 * tone.mean():
+        # There was hair on the forehead, too.
+        base = tone
     reach = 40 if style.kind == "bald" else 16
     whole = np.clip((inside + reach) / 14, 0, 1) * np.clip((-26 - position[..., 1]) / 10, 0, 1) * known
     if style.kind == "bald":

@@ -35,13 +35,13 @@ class Outfit:
 
         def cloth(low=10, high=235):
             grey = rng.uniform(low, high)
-            return np.clip(grey + rng.normal(0, rng.choice([3, 35]), 3), 5, 245)
+            return np.clip(grey + rng.normal(0, rng.choice([3, 20]), 3), 5, 245)
 
         dark = kind == "suit"
         return cls(
             kind=kind,
-            color=cloth(15, 90) if dark else cloth(),
-            second=cloth(170, 240),
+            color=np.clip(rng.uniform(15, 80) + rng.normal(0, 5, 3), 5, 120) if dark else cloth(),
+            second=np.clip(rng.uniform(190, 240) + rng.normal(0, 7, 3), 0, 250),
             tie=rng.uniform(10, 190, 3) if dark and rng.random() < 0.7 else None,
             pattern=str(rng.choice(["plain", "stripes", "checks"], p=[0.7, 0.17, 0.13])),
             wide=float(rng.uniform(0.84, 1.1)),

@@ -85,3 +85,28 @@ def draw_eyes(color, raster, head, eyes):
     left, right = head.model.landmarks("mediapipe478").mean[[473, 468]]
     offset = at - np.where(at[:, :1] > 0, left, right)
     color[eye] = paint_eye(eyes, offset[:, :2], iris_radius(head.model, eyes))
+
+
+def draw_glint(canvas, center, light, project, depth):
+    """The lamp's reflection on an eyeball, in place.
+
+    canvas: (h, w, 3) uint8; center: (3,) mm of the eyeball, camera frame; light: `Light`;
+    project: camera points to pixels of the canvas; depth: (h, w) mm of what is there.
+    """
+    half = light.toward - center / np.linalg.norm(center)
+    at = center + 15.2 * half / np.linalg.norm(half)
+    (x, y), (x1, _) = project(np.stack([at, at + [1.0, 0, 0]]))
+    size = x1 - x
+    r = int(np.ceil(3 * size)) + 1
+    cx, cy = round(float(x)), round(float(y))
+    h, w = depth.shape
+    if not (r < cx < w - r - 1 and r < cy < h - r - 1):
+        return
+    place = slice(cy - r, cy + r + 1), slice(cx - r, cx + r + 1)
+    gy, gx = np.mgrid[place]
+    spot = np.exp(-((((gx - x) ** 2 + (gy - y) ** 2) / (0.85 * size) ** 2) ** 2))
+    # Not where a lid is before the eye.
+    spot = spot * (np.abs(depth[place] - at[2]) < 2.5)
+    part = canvas[place]
+    bright = 0.8 * min(1.0, 0.5 + 0.5 * light.key) * spot[..., None]
+    part[:] = np.clip(part + (250 - part.astype(np.float32)) * bright, 0, 255).astype(np.uint8)

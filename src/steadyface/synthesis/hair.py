@@ -5,8 +5,11 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from ..render.rasterize import depth_image
+from .strands import Strands
+
 #: Kinds of hair and how often people have them.
-KINDS = {"bald": 0.05, "buzz": 0.1, "short": 0.34, "side": 0.16, "curly": 0.09, "tied": 0.1, "long": 0.16}
+KINDS = {"bald": 0.04, "buzz": 0.12, "short": 0.34, "side": 0.16, "curly": 0.1, "tied": 0.14, "long": 0.1}
 
 _COLORS = (
     (16, 13, 12),
@@ -80,10 +83,12 @@ class HairStyle:
                 rng.uniform(0, 1),
             ),
         }[kind]
+        # Hair is never bluer than it is red, whatever the light it was photographed in.
+        color = np.sort(np.asarray(color, float))[::-1]
         receding = kind in ("buzz", "short", "side", "bald") and rng.random() < 0.4
         return cls(
             kind=kind,
-            color=np.asarray(color, float),
+            color=color,
             grey=float(rng.uniform(0, 0.2) * (rng.random() < 0.3)),
             line=float(rng.normal(0, 4)),
             recede=float(rng.uniform(8, 34)) if receding else float(rng.uniform(0, 9)),
@@ -129,16 +134,6 @@ def hair_height(style, points):
     if style.part:
         height = height * (1 - 0.55 * top * np.exp(-(((x - style.part) / 5) ** 2)) * (z < 90))
     return height * np.sqrt(inside)
-
-
-@dataclass(frozen=True)
-class Strands:
-    """Strands of hair in the model frame: points (N, P, 3) mm, normal (N, P, 3) outwards, tint (N,) around 1."""
-
-    points: np.ndarray
-    normal: np.ndarray
-    tint: np.ndarray
-    width: float
 
 
 class Skull:
@@ -190,7 +185,7 @@ def grow(style, head, points, count=None):
     if style.kind == "bald":
         return None
     rng = np.random.default_rng(style.seed)
-    roots, rest = _roots(style, head, points, rng, count or (4200 if style.kind != "long" else 2600))
+    roots, rest = _roots(style, head, points, rng, count or (4200 if style.kind != "long" else 3600))
     skull = Skull(points, head.scalp)
     n = len(roots)
     steps = {"long": 18, "tied": 10, "side": 8}.get(style.kind, 6)
@@ -233,9 +228,15 @@ def grow(style, head, points, count=None):
         path = path + (
             normal * (np.sin(t) * size * 0.6)[..., None] + side * (np.cos(t) * size)[..., None]
         ).astype(np.float32)
-    tint = np.exp(rng.normal(-0.08, 0.2, n))
+    # Locks of neighbouring strands are alike.
+    turn = np.arctan2(rest[:, 0], rest[:, 2] - 90)
+    lock = sum(
+        np.sin(k * turn + 0.03 * k * rest[:, 1] + o)
+        for k, o in zip((7, 17, 31), rng.uniform(0, 6, 3), strict=True)
+    )
+    tint = np.exp(rng.normal(-0.08, 0.16, n) + 0.1 * lock)
     tint = np.where(rng.random(n) < style.grey, -1, tint)
-    width = {"long": 1.3, "curly": 0.8, "buzz": 0.5}.get(style.kind, 0.6)
+    width = {"long": 0.8, "curly": 0.8, "buzz": 0.5}.get(style.kind, 0.6)
     return Strands(path.astype(np.float32), skull.outward(path).astype(np.float32), tint, width)
 
 
@@ -246,9 +247,7 @@ def _roots(style, head, points, rng, count):
     triangles = triangles[skin]
     middle = head.rest[triangles].mean(1)
     corners = points[triangles]
-    area = np.linalg.norm(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1
-    )
+    area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=-1)
     # Nostrils lie as deep as the hair before the ears.
     beside = (np.abs(middle[:, 0]) > 45) | (middle[:, 1] < -30) | (middle[:, 2] > 90)
     area *= (hairline_distance(style, middle) > -3) & beside
@@ -306,15 +305,55 @@ def _face_width(head, points, step=10.0):
 def _off_the_face(p, rest, style, width):
     """Keep long hair beside the face: what comes before the cheeks is moved outwards, (N, 3)."""
     x, y, z = p.T
-    bound = np.interp(y, *width) + 3
+    bound = np.interp(y, *width) + 5
     bound = np.where(y > 60, np.maximum(bound, 58), bound)
-    # A fringe may stay over the forehead of those who wear one.
-    bound = bound - np.clip(-20 - y, 0, 40) / 40 * 45 * style.fringe
-    need = np.where((z < 66) & (y > -58), bound, 0)
+    # It leaves the parting gradually.
+    bound = bound * np.clip((y + 60) / 40, 0, 1)
+    need = np.where(z < 66, bound, 0)
     sign = np.where(np.abs(x) > 3, np.sign(x), np.sign(rest[:, 0] - style.part + 1e-3))
     p = p.copy()
-    p[:, 0] = np.where(np.abs(x) < need, sign * (np.abs(x) + 0.7 * (need - np.abs(x))), x)
+    p[:, 0] = np.where(np.abs(x) < need, sign * (np.abs(x) + 0.6 * (need - np.abs(x))), x)
     return p
+
+
+def grow_bangs(style, head, points, rng, count=700):
+    """`Strands` that fall from the hairline over brows, eyes and a cheek, close before the face.
+
+    points: (V, 3) mm, the neutral head.
+    """
+    front = _front(head, points)
+    middle, half = rng.choice([-1, 1]) * rng.uniform(5, 25), rng.uniform(22, 40)
+    x0 = middle + half * rng.uniform(-1, 1, count)
+    # Locks of some strands each that share their sway.
+    lock = np.round((x0 - middle) / 6)
+    steps = 10
+    length = rng.uniform(60, 110) * np.exp(0.25 * np.sin(1.7 * lock) + rng.normal(0, 0.1, count))
+    t = np.linspace(0, 1, steps)[None]
+    drift = rng.uniform(-0.4, 0.4) + 0.25 * np.sin(2.3 * lock)
+    x = x0[:, None] + length[:, None] * t * drift[:, None] * 0.6 + 3 * np.sin(4 * t + lock[:, None])
+    x = x + rng.normal(0, 0.8, (count, 1)) * t * 3
+    y = -66 + style.line + rng.normal(0, 4, (count, 1)) + length[:, None] * t
+    off = rng.uniform(2, 7, (count, 1)) + 5 * np.sin(np.pi * np.minimum(t * 1.5, 1))
+    z = cv2.remap(
+        front[0],
+        ((x - front[1]) / 2).astype(np.float32),
+        ((y - front[2]) / 2).astype(np.float32),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    path = np.stack([x, y, np.minimum(z, 60) - off], -1).astype(np.float32)
+    normal = np.broadcast_to(np.array([0, -0.3, -0.95], np.float32), path.shape)
+    return Strands(path, normal, np.exp(rng.normal(-0.1, 0.2, count)), 0.8)
+
+
+def _front(head, points):
+    """Smoothed depth of the face seen from the front, mm, at every second millimetre, with its corner."""
+    low = np.array([-80.0, -100.0])
+    at = points.astype(np.float32).copy()
+    at[:, :2] = (at[:, :2] - low) / 2
+    depth = depth_image(at, head.triangles, (120, 80), cull=True)
+    depth = np.where(np.isfinite(depth), depth, 60)
+    return np.minimum(cv2.erode(depth, np.ones((5, 5))), cv2.GaussianBlur(depth, (0, 0), 4)), *low
 
 
 def streaks(rng, size, angle=0.0, fineness=14):

@@ -51,6 +51,8 @@ class Look:
             color = np.clip(0.8 * color * rng.uniform(0.8, 1.1), 6, 215)
         kind = "bald" if not drawn and color is None and rng.random() < 0.6 else None
         hair = HairStyle.random(rng, color, kind)
+        while color is not None and hair.kind == "bald":
+            hair = HairStyle.random(rng, color)
         bearded = rng.random() < (0.35 if drawn else 0.12) and hair.kind not in ("long", "tied")
         beard = Beard.random(rng, 0.85 * hair.color) if bearded else None
         warmth = rng.uniform(0, 1)

@@ -41,17 +41,21 @@ class Stage:
         rate = np.array([rng.uniform(0.03, 0.08), rng.uniform(0.15, 0.35), rng.uniform(0.8, 1.6)])
         return cls(picture, sway, rate, Light.random(rng))
 
-    def view(self, seconds, size):
-        """The place at a time: size (width, height) to (h, w, 3) uint8 RGB, not to be written to."""
+    def view(self, seconds, size, window=None):
+        """The place at a time: (h, w, 3) uint8 RGB.
+
+        size: (width, height) of the whole frame; window: (x0, y0, x1, y1) of it, if only that is wanted.
+        """
         wave = np.sin(2 * np.pi * self.rate[:, None] * seconds + self.sway[:, 1]) * self.sway[:, 0]
         shift = wave.sum(0) * size[0]
         free = (np.array(self.picture.shape[1::-1]) - np.array(size)) / 2
         x, y = free + np.clip(shift, -free + 1, free - 1)
-        turn = np.array([[1, 0, x], [0, 1, y]], np.float32)
+        x0, y0, x1, y1 = window or (0, 0, *size)
+        turn = np.array([[1, 0, x + x0], [0, 1, y + y0]], np.float32)
         return cv2.warpAffine(
             self.picture,
             turn,
-            size,
+            (x1 - x0, y1 - y0),
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
