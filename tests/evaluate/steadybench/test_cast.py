@@ -1,3 +1,5 @@
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -62,6 +64,7 @@ def test_training_never_sees_whom_the_benchmark_films(caches):
     # The loader that training draws its batches from gives what the cache holds and no more.
     assert len(load_samples(cache / "portraits")) == len(trained)
     cast = build_cast(cache / "heldout")
+    assert not cast.name.endswith("small")
     assert set(cast.skins.labels["name"].tolist()) <= held
     assert cast.name == f"heldout-{len(cast.skins)}"
     assert cast.fitted.shape == (len(cast.skins), load_face_model().identity_count)
@@ -73,6 +76,20 @@ def test_people_known_from_training_are_not_filmed(caches):
         build_cast(cache / "portraits")
     with pytest.raises(InputError):
         build_cast(cache / "nowhere")
+
+
+def test_clips_of_small_crops_do_not_pass_for_others(caches, tmp_path):
+    cache, _ = caches
+    shutil.copy(cache / "heldout" / "images.npy", tmp_path)
+    with np.load(cache / "heldout" / "labels.npz") as z:
+        labels = dict(z)
+    labels["picture"] = np.array([f"gone/{n}" for n in labels["name"]])
+    np.savez(tmp_path / "labels.npz", **labels)
+    assert build_cast(tmp_path).name == build_cast(cache / "heldout").name + "-small"
+    del labels["name"]
+    np.savez(tmp_path / "labels.npz", **labels)
+    with pytest.raises(InputError, match="does not name its portraits"):
+        build_cast(tmp_path)
 
 
 def lightness(rgb):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,16 +19,17 @@ from ...synthesis.split import is_held_out
 MEAN = "mean"
 #: Individual typology angle of the lightest and the darkest skin that is drawn, degrees.
 _LIGHTEST, _DARKEST = 68.0, -58.0
-#: Someone of a tone is one of the portraits this close by in the order of tones, share of all.
-_REACH = 0.03
+#: Someone of a tone is one of this many portraits nearest to it.
+_NEAREST = 5
 
 
 @dataclass(frozen=True)
 class Cast:
     """Whom a benchmark films.
 
-    name: "mean" for the averaged texture that ships, "heldout-N" for the skin of N held-out portraits; head:
-    the face model with teeth; skins: where skins are drawn from.
+    name: "mean" for the averaged texture that ships, "heldout-N" for the skin of N held-out portraits,
+    "heldout-N-small" if only the cache's small crops of them are there and not their files; head: the face
+    model with teeth; skins: where skins are drawn from.
     """
 
     name: str
@@ -58,14 +60,17 @@ class Cast:
 
 
 class PortraitsOfTone:
-    """Skins of the portraits of a tone, 0 (lightest) to 1 (darkest), among `PortraitSkins`."""
+    """Skins of the portraits of a tone, 0 (lightest) to 1 (darkest), among `PortraitSkins`.
+
+    Evenly in typology angle and not in the number of portraits, of which most are light.
+    """
 
     def __init__(self, skins, tone):
-        chosen = skins.chosen
-        order = chosen[np.argsort(-skins.labels["skin_ita"][chosen], kind="stable")]
-        places = np.arange(len(order)) / max(len(order) - 1, 1)
-        near = np.abs(places - tone) <= max(_REACH, np.abs(places - tone).min())
-        self.skins, self.near = skins, order[near]
+        angle = skins.labels["skin_ita"][skins.chosen]
+        darkest, lightest = np.percentile(angle, (1, 99))
+        away = np.abs(angle - (lightest + tone * (darkest - lightest)))
+        count = max(min(_NEAREST, len(angle) // 10), 1)
+        self.skins, self.near = skins, skins.chosen[np.argsort(away, kind="stable")[:count]]
 
     def draw(self, rng, size):
         """One `Skin` with a texture of size x size texels."""
@@ -110,4 +115,6 @@ def build_cast(portraits=None, model=None):
             "SteadyBench films only people that no training has seen, so give the held-out ones"
         )
     skins = PortraitSkins(portraits, head)
-    return Cast(f"heldout-{len(skins)}", head, skins)
+    files = skins.labels.get("picture", np.zeros(len(skins.labels["name"]), "U1"))[skins.chosen]
+    small = "" if all(Path(str(f)).is_file() for f in files) else "-small"
+    return Cast(f"heldout-{len(skins)}{small}", head, skins)
