@@ -1,5 +1,6 @@
 import errno
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -93,7 +94,7 @@ def altered(path, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": np.array(99)}, "version 99, this steadyface reads up to 1"),
+        ({"version": np.array(99)}, "version 99, this steadyface reads up to 2"),
         ({"model": np.array("other")}, "face model 'other', not 'tiny'"),
         ({"scale": None}, "it lacks scale"),
         ({"scale": np.ones(3)}, r"needs scale of shape \(7,\)"),
@@ -124,3 +125,37 @@ def test_a_full_disk_keeps_the_old_file(track, tmp_path, monkeypatch):
         track.save(path)
     assert path.read_text() == "before"
     assert os.listdir(tmp_path) == ["a.npz"]
+
+
+def test_a_pinhole_track_is_seen_in_perspective(track, tiny_model, tmp_path):
+    distance = 900 / track.scale
+    head = np.column_stack([track.translation[:, :2], distance])
+    near = replace(track, translation=head, focal=900.0)
+    points = near.camera_points(tiny_model.landmarks("ibug68"))
+    expected = 900 * points[..., :2] / points[..., 2:] + track.center
+    np.testing.assert_allclose(near.landmarks("ibug68")[..., :2], expected)
+    np.testing.assert_allclose(near.landmarks("ibug68", [2, 4]), near.landmarks("ibug68")[[2, 4]])
+    np.testing.assert_allclose(near.landmarks("ibug68", 3), near.landmarks("ibug68")[3])
+    # A camera far away sees what weak perspective does.
+    far = replace(track, translation=head * [1, 1, 1e5], focal=900e5)
+    np.testing.assert_allclose(
+        far.landmarks("ibug68")[..., :2], track.landmarks("ibug68")[..., :2], atol=0.01
+    )
+    near.save(tmp_path / "a.npz")
+    loaded = Track.load(tmp_path / "a.npz", tiny_model)
+    assert loaded.focal == 900.0
+    np.testing.assert_array_equal(loaded.landmarks("ibug68"), near.landmarks("ibug68"))
+
+
+def test_weak_perspective_files_keep_their_layout(track, tiny_model, tmp_path):
+    track.save(tmp_path / "a.npz")
+    with np.load(tmp_path / "a.npz") as z:
+        assert int(z["version"]) == 1
+        assert "focal" not in z.files
+    assert Track.load(tmp_path / "a.npz", tiny_model).focal is None
+
+
+@pytest.mark.parametrize("focal", [0.0, -5.0, np.nan])
+def test_focal_lengths_are_positive(track, focal):
+    with pytest.raises(InputError, match="focal length must be > 0 px"):
+        replace(track, focal=focal)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .camera import WeakPerspective
+from .camera import Pinhole, WeakPerspective
 from .errors import InputError
 from .face_model.morphable import MorphableModel, load_face_model
 from .output import replacing
@@ -15,19 +15,23 @@ from .rotation import euler_from_matrix, matrix_from_axis_angle
 
 #: First entry of a track file, and the version of its layout.
 FORMAT = "steadyface track"
-VERSION = 1
+VERSION = 2
+#: The layout without a focal length, which tracks in a weak-perspective camera are still written in.
+WEAK_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One face over the T frames of a video where it was followed, in a weak-perspective camera.
+    """One face over the T frames of a video where it was followed, in a weak-perspective or pinhole camera.
 
     frame_index: (T,) int, frames of the video; time_s: (T,) seconds; rotation: (T, 3) axis-angle, head to
-    camera; translation: (T, 3) mm, the model's origin in the camera frame (z is nominal: the distance at
-    which a camera of focal length max(width, height) px sees the head this large); scale: (T,) px/mm;
-    center: (2,) px, the image of the optical axis; identity: (K,) standard-normal units, one for the
-    track; expression: (T, E) in [0, 1]; sigma: (T, 68) px, standard deviation of each iBUG-68 point;
-    confidence: (T,) in [0, 1]; image_size: (width, height) px; fps: nominal frames a second.
+    camera; translation: (T, 3) mm, the model's origin in the camera frame (under weak perspective z is
+    nominal: the distance at which a camera of focal length max(width, height) px sees the head this large);
+    scale: (T,) px/mm at the model's origin (focal / z of a pinhole camera); center: (2,) px, the image of
+    the optical axis; identity: (K,) standard-normal units, one for the track; expression: (T, E) in [0, 1];
+    sigma: (T, 68) px, standard deviation of each iBUG-68 point; confidence: (T,) in [0, 1]; image_size:
+    (width, height) px; fps: nominal frames a second; focal: px of the pinhole camera, None for weak
+    perspective.
     """
 
     frame_index: np.ndarray
@@ -43,8 +47,11 @@ class Track:
     image_size: tuple[int, int]
     fps: float
     model: MorphableModel = field(repr=False)
+    focal: float | None = None
 
     def __post_init__(self):
+        if self.focal is not None and not (np.isfinite(self.focal) and self.focal > 0):
+            raise InputError(f"the focal length must be > 0 px, None for weak perspective; got {self.focal}")
         t, k, e = len(self.frame_index), self.model.identity_count, self.model.expression_count
         expected = {
             "frame_index": (t,),
@@ -80,8 +87,15 @@ class Track:
 
     @property
     def camera(self):
-        """The `WeakPerspective` camera of every frame: scale (T,), center (T, 2)."""
-        return WeakPerspective(self.scale, np.broadcast_to(self.center, (len(self), 2)))
+        """The camera of every frame: `Pinhole` if the track has a focal length, else `WeakPerspective`."""
+        return self._camera(slice(None))
+
+    def _camera(self, frames):
+        scale = np.asarray(self.scale)[frames]
+        center = np.broadcast_to(self.center, (*np.shape(scale), 2))
+        if self.focal is None:
+            return WeakPerspective(scale, center)
+        return Pinhole(np.full(np.shape(scale), self.focal), center)
 
     @property
     def head_angles(self):
@@ -107,8 +121,7 @@ class Track:
         points = self.camera_points(shape, frames)
         scale = np.asarray(self.scale)[frames]
         depth = scale[..., None] * (points[..., 2] - self.translation[frames][..., None, 2])
-        camera = WeakPerspective(scale, np.broadcast_to(self.center, (*np.shape(scale), 2)))
-        return np.concatenate([camera.project(points), depth[..., None]], -1)
+        return np.concatenate([self._camera(frames).project(points), depth[..., None]], -1)
 
     def landmarks(self, name="ibug68", frames=slice(None)):
         """Landmarks in the image: (T, L, 3), x and y in px, depth from the head's origin in px (scale * z).
@@ -119,12 +132,11 @@ class Track:
 
     def save(self, path):
         """Write the track to an npz file, whole or not at all. Raises OutputError if it cannot be written."""
-        arrays: dict[str, Any] = {
-            f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "model"
-        }
+        names = [f.name for f in fields(self) if f.name != "model" and getattr(self, f.name) is not None]
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in names}
         arrays |= {
             "format": np.array(FORMAT),
-            "version": np.array(VERSION),
+            "version": np.array(WEAK_VERSION if self.focal is None else VERSION),
             "model": np.array(self.model.name),
         }
         with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -155,10 +167,12 @@ class Track:
         model = model or load_face_model(model_name)
         if model.name != model_name:
             raise InputError(f"{path} was made with the face model {model_name!r}, not {model.name!r}")
-        missing = {f.name for f in fields(cls)} - {"model"} - arrays.keys()
+        missing = {f.name for f in fields(cls)} - {"model", "focal"} - arrays.keys()
         if missing:
             raise InputError(f"{path} is not a whole track: it lacks {', '.join(sorted(missing))}")
         arrays["image_size"] = tuple(int(n) for n in arrays["image_size"])
         arrays["fps"] = float(arrays["fps"])
+        if "focal" in arrays:
+            arrays["focal"] = float(arrays["focal"])
         known = {f.name for f in fields(cls)}
         return cls(model=model, **{name: a for name, a in arrays.items() if name in known})

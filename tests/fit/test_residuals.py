@@ -126,3 +126,50 @@ def test_robust_weights_are_the_slope_of_their_loss(weight):
     np.testing.assert_allclose(weight(d, t) * d, slope, atol=1e-5)
     assert weight(np.zeros(1), t) == 1
     assert (np.diff(weight(d, t)) <= 0).all()
+
+
+def test_accelerations_of_a_parabola_are_its_own():
+    time = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.1, 9))
+    c = res.acceleration_coefficients(time)
+    values = np.stack([3 * time**2 - time + 5, 2 * time], -1)
+    np.testing.assert_allclose(res.acceleration(values, c), np.tile([6, 0], (7, 1)), atol=1e-8)
+
+
+def test_a_steady_turn_has_no_acceleration():
+    time = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.1, 9))
+    axis = np.array([0.3, -2.0, 1.0])
+    rotation = matrix_from_axis_angle(time[:, None] * axis)
+    c = res.acceleration_coefficients(time)
+    np.testing.assert_allclose(res.rotation_acceleration(res.turns(rotation), c), 0, atol=1e-8)
+    faster = matrix_from_axis_angle((time**2)[:, None] * axis)
+    np.testing.assert_allclose(
+        res.rotation_acceleration(res.turns(faster), c), np.tile(2 * axis, (7, 1)), atol=1e-6
+    )
+
+
+def test_the_jacobian_of_rotation_acceleration_is_its_derivative():
+    rng = np.random.default_rng(1)
+    rotation = matrix_from_axis_angle(np.cumsum(rng.normal(0, 0.3, (3, 3)), 0))
+    c = res.acceleration_coefficients(np.array([0, 0.03, 0.08]))
+    jacobian = res.J_rotation_acceleration(res.turns(rotation), c)[0]
+    h = 1e-6
+    for i in range(3):
+        for k in range(3):
+            step = np.zeros((3, 3))
+            step[i, k] = h
+            ends = [
+                res.rotation_acceleration(res.turns(matrix_from_axis_angle(d) @ rotation), c)[0]
+                for d in (step, -step)
+            ]
+            np.testing.assert_allclose(jacobian[i, :, k], (ends[0] - ends[1]) / (2 * h), rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "weight"),
+    [(res.huber_loss, res.huber_weight), (res.geman_mcclure_loss, res.geman_mcclure_weight)],
+)
+def test_robust_weights_are_the_losses_slope_over_the_distance(loss, weight):
+    d = np.linspace(0.1, 9, 50)
+    slope = (loss(d + 1e-6, 2.0) - loss(d - 1e-6, 2.0)) / 2e-6
+    np.testing.assert_allclose(weight(d, 2.0), slope / d, rtol=1e-5)
+    assert loss(np.zeros(1), 2.0) == 0

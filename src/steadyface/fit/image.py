@@ -58,8 +58,8 @@ class ImageFit:
 
     rotation: (*, 3) axis-angle; translation: (*, 3) mm, of the model origin in the camera frame (zero under
     weak perspective, whose ``camera.center`` is the origin's image); camera: `WeakPerspective` or `Pinhole`;
-    identity: (*, K); expression: (*, E) within its bounds; residual: (*,) px, weighted root mean square distance of
-    the points; converged: (*,) bool.
+    identity: (*, K); expression: (*, E) within its bounds; residual: (*,) px, weighted root mean square
+    distance of the points; converged: (*,) bool.
     """
 
     rotation: np.ndarray

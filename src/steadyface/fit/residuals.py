@@ -8,7 +8,7 @@ frame, observed (*, L, 2) px, rotation (*, 3, 3), Jacobians end in (2, parameter
 import numpy as np
 
 from ..camera import Pinhole
-from ..rotation import skew
+from ..rotation import axis_angle_from_matrix, skew
 
 # Jacobians do not depend on the image's centre.
 _ANYWHERE = np.zeros(2)
@@ -126,3 +126,73 @@ def geman_mcclure_weight(distance, threshold):
     distance: (*, L) >= 0, in the threshold's unit. Returns (*, L) in (0, 1].
     """
     return 1 / (1 + (distance / threshold) ** 2) ** 2
+
+
+def huber_loss(distance, threshold):
+    """Huber's loss, d^2 / 2 within the threshold and a line beyond: (*, L) from distances (*, L) >= 0."""
+    inside = np.minimum(distance, threshold)
+    return inside * (distance - inside / 2)
+
+
+def geman_mcclure_loss(distance, threshold):
+    """Geman and McClure's loss, d^2 / 2 / (1 + (d / threshold)^2): (*, L) from distances (*, L) >= 0."""
+    return distance**2 / 2 / (1 + (distance / threshold) ** 2)
+
+
+def acceleration_coefficients(time_s):
+    """Factors of three neighbouring values in the second derivative of the parabola through them.
+
+    time_s: (T,) seconds, increasing, T >= 3. Returns (T - 2, 3), 1/s^2; each row adds up to 0.
+    """
+    before, after = np.diff(time_s)[:-1], np.diff(time_s)[1:]
+    first, last = 2 / (before * (before + after)), 2 / (after * (before + after))
+    return np.stack([first, -first - last, last], -1)
+
+
+def acceleration(values, coefficients):
+    """Second difference in time of plain channels (FlowFace, E_temp).
+
+    values: (T, D); coefficients: (T - 2, 3) of `acceleration_coefficients`, which are its Jacobian to the
+    three values. Returns (T - 2, D), the values' unit per s^2.
+    """
+    c = coefficients[:, :, None]
+    return c[:, 0] * values[:-2] + c[:, 1] * values[1:-1] + c[:, 2] * values[2:]
+
+
+def turns(rotation):
+    """Rotation vectors between neighbours, R_(t+1) = exp(turn) R_t: (T, 3, 3) to (T - 1, 3) radians."""
+    return axis_angle_from_matrix(rotation[1:] @ np.swapaxes(rotation[:-1], -1, -2))
+
+
+def rotation_acceleration(turn, coefficients):
+    """Second difference in time of rotations: zero for a head that turns steadily about one axis.
+
+    turn: (T - 1, 3) of `turns`; coefficients: (T - 2, 3). Returns (T - 2, 3) rad/s^2.
+    """
+    return coefficients[:, 2:] * turn[1:] - coefficients[:, :1] * turn[:-1]
+
+
+def J_rotation_acceleration(turn, coefficients):
+    """Jacobian of `rotation_acceleration` to the increments of the three rotations: (T - 2, 3, 3, 3).
+
+    Axis 1 counts the rotations.
+    """
+    left = inverse_left_jacobian(turn)
+    right = np.swapaxes(left, -1, -2)
+    first, last = coefficients[:, 0, None, None], coefficients[:, 2, None, None]
+    return np.stack([first * right[:-1], -last * right[1:] - first * left[:-1], last * left[1:]], 1)
+
+
+def inverse_left_jacobian(axis_angle):
+    """Derivative of log(exp(w) exp(v)) to w at w = 0; transposed, that of log(exp(v) exp(w)).
+
+    axis_angle: v, (*, 3) radians, shorter than pi. Returns (*, 3, 3).
+    """
+    angle = np.linalg.norm(axis_angle, axis=-1)[..., None, None]
+    small = angle < 1e-3
+    half = np.where(small, 0.5, angle / 2)
+    factor = np.where(
+        small, 1 / 12 + angle**2 / 720, (1 - half / np.tan(half)) / np.where(small, 1, angle) ** 2
+    )
+    k = skew(axis_angle)
+    return np.eye(3) - k / 2 + factor * (k @ k)
