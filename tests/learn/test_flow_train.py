@@ -227,7 +227,9 @@ def test_streamed_batches_are_the_makers(batches):
         np.testing.assert_array_equal(streamed[key], value)
 
 
-@pytest.mark.parametrize("network", [NETWORK, DenseRegressorConfig("resnet-18-narrow", 64)])
+@pytest.mark.parametrize(
+    "network", [replace(NETWORK, matching=True), DenseRegressorConfig("resnet-18-narrow", 64)]
+)
 def test_training_lowers_the_error(config, network):
     trainer = FlowTrainer(replace(config, network=network, learning_rate=2e-3))
     batch = trainer.maker(0)

@@ -117,6 +117,24 @@ def test_flow_starts_where_it_is_told(chart, image):
     np.testing.assert_allclose(network(image).position[0, 0].detach(), expected, rtol=0, atol=1e-3)
 
 
+def test_matching_finds_the_texel_of_equal_features(chart):
+    network = UVFlow(replace(SMALL, matching=True), chart)
+    features = functional.normalize(torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(2)), dim=1)
+    # Each UV texel's feature is that of the image texel at the mirrored place, and of no other.
+    mirrored = features.unflatten(2, (8, 8)).flip(3)
+    volume = network.correlation.volumes(400 * mirrored, features.unflatten(2, (8, 8)))[0]
+    place = network._match(volume)
+    expected = network.identity.flip(2).permute(0, 3, 1, 2)
+    torch.testing.assert_close(place, expected, rtol=0, atol=0.01)
+
+
+def test_match_is_taught_in_training_alone(chart, image):
+    network = UVFlow(replace(SMALL, matching=True), chart)
+    assert network.train()(image).guesses.shape == (2, 1, 30, 2)
+    assert network.eval()(image).guesses.shape == (2, 0, 30, 2)
+    assert parameter_count(network) == parameter_count(UVFlow(SMALL, chart))
+
+
 def test_iterations_can_be_chosen(chart, image):
     network = UVFlow(SMALL, chart).eval()
     whole = network(image, 4)

@@ -57,7 +57,7 @@ class FlowTrainConfig:
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
     weight_decay: float = 0.01
-    clip_norm: float = 10.0
+    clip_norm: float = 100.0
     schedule: str = "cosine"
     warmup: float = 0.03
     minutes: float | None = None
