@@ -72,10 +72,12 @@ def pair_common(prediction, reference):
     In the method's own mark-up if the truth knows it, else in whatever each has. Raises InputError if one
     has none of `COMMON`.
     """
-    for markup in COMMON:
+    for markup, which in COMMON.items():
         if markup in prediction.points and markup in reference.landmarks:
-            both = ({markup: points[markup]} for points in (prediction.points, reference.landmarks))
-            (_, pred), (_, true) = map(common_points, both)
+            pred, true = (
+                np.asarray(points[markup], float)[:, which, :2]
+                for points in (prediction.points, reference.landmarks)
+            )
             return pred, true, markup
     pred, true = common_points(prediction.points), common_points(reference.landmarks)
     if pred is None or true is None:
@@ -113,7 +115,7 @@ def _point_scores(prediction, reference):
         values[f"nme{name}"] = _mean(e)
         for box in ("bbox_sqrt", "bbox_diagonal"):
             values[f"nme{name}_{box}"] = _mean(e * frames[f"per_{box}"])
-    annotated = np.isfinite(true).all(-1).any(1)
+    annotated = np.any(np.isfinite(true).all(-1), axis=1)
     values["auc"], values["fr"] = auc_fr(failures(errors[""], found)[annotated], FAILURE)
     return values, frames
 
