@@ -1,6 +1,6 @@
 """The people that are filmed: skin of portraits that no training has seen, or the averaged texture."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from ...synthesis.split import is_held_out
 MEAN = "mean"
 #: Individual typology angle of the lightest and the darkest skin that is drawn, degrees.
 _LIGHTEST, _DARKEST = 68.0, -58.0
-#: Someone of a tone is one of this many portraits nearest to it.
-_NEAREST = 5
+#: Someone of a tone is one of this many portraits nearest to it, as they are if so many degrees away at most.
+_NEAREST, _SAME_DEG = 12, 14.0
 
 
 @dataclass(frozen=True)
@@ -60,21 +60,41 @@ class Cast:
 
 
 class PortraitsOfTone:
-    """Skins of the portraits of a tone, 0 (lightest) to 1 (darkest), among `PortraitSkins`.
+    """Skins of portraits of a tone, 0 (lightest) to 1 (darkest), among `PortraitSkins`.
 
-    Evenly in typology angle and not in the number of portraits, of which most are light.
+    Evenly in typology angle, not in the number of portraits, of which most are light: where none is as dark
+    (or as light) as asked, one of those nearest to it is made so.
     """
 
     def __init__(self, skins, tone):
         angle = skins.labels["skin_ita"][skins.chosen]
-        darkest, lightest = np.percentile(angle, (1, 99))
-        away = np.abs(angle - (lightest + tone * (darkest - lightest)))
-        count = max(min(_NEAREST, len(angle) // 10), 1)
-        self.skins, self.near = skins, skins.chosen[np.argsort(away, kind="stable")[:count]]
+        away = np.abs(angle - typology_angle(tone))
+        count = max(min(_NEAREST, len(angle) // 5), 1)
+        near = np.argsort(away, kind="stable")[:count]
+        self.skins, self.tone, self.near = skins, tone, skins.chosen[near]
 
     def draw(self, rng, size):
         """One `Skin` with a texture of size x size texels."""
-        return self.skins.skin(int(rng.choice(self.near)), size)
+        k = int(rng.choice(self.near))
+        skin = self.skins.skin(k, size)
+        if abs(self.skins.labels["skin_ita"][k] - typology_angle(self.tone)) <= _SAME_DEG:
+            return skin
+        return recolored(skin, skin_color(self.tone))
+
+
+def recolored(skin, color):
+    """A `Skin` with cheeks of another colour (3,) RGB; what is darker than they, as brows, changes less."""
+    gain = np.clip(np.asarray(color) / np.maximum(skin.tone, 8), 0.15, 1.8).astype(np.float32)
+    texture = skin.texture.astype(np.float32)
+    share = np.clip(texture.mean(-1, keepdims=True) / max(skin.tone.mean(), 8), 0, 1)
+    texture *= gain**share
+    hair = None if skin.hair is None else skin.hair * np.minimum(gain.mean(), 1)
+    return replace(
+        skin,
+        texture=np.clip(texture + 0.5, 0, 255).astype(np.uint8),
+        tone=np.clip(skin.tone * gain, 0, 255),
+        hair=hair,
+    )
 
 
 class DrawnOfTone(DrawnSkins):
@@ -88,10 +108,15 @@ class DrawnOfTone(DrawnSkins):
         return skin_color(self.tone)
 
 
+def typology_angle(tone):
+    """Individual typology angle of a tone, degrees; tone: 0 (lightest) to 1 (darkest)."""
+    return _LIGHTEST + tone * (_DARKEST - _LIGHTEST)
+
+
 def skin_color(tone):
     """A colour of skin: (3,) RGB 0..255; tone: 0 (lightest) to 1 (darkest), evenly in typology angle."""
-    angle = np.radians(_LIGHTEST + tone * (_DARKEST - _LIGHTEST))
-    lab = np.array([[[np.clip(50 + 15 * np.tan(angle), 20, 84), 12.5, 15]]], np.float32)
+    slope = np.tan(np.radians(typology_angle(tone)))
+    lab = np.array([[[np.clip(50 + 15 * slope, 20, 84), 12.5, 15]]], np.float32)
     return np.clip(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)[0, 0], 0.02, 1) * 255
 
 
