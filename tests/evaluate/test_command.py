@@ -181,8 +181,7 @@ def test_the_live_trackers_stages_are_told_apart():
     assert row["image"] == "320 x 240"
     assert row["found %"] == 100
     assert all(row[s] > 0 for s in STAGES)
-    # Medians of the parts need not sum to the median of the sum, but nearly do.
-    assert sum(row[s] for s in STAGES) == pytest.approx(row["all"], rel=0.5)
+    assert row["all"] > max(row[s] for s in STAGES)
     assert row["frames/s"] == pytest.approx(1000 / row["all"])
 
 

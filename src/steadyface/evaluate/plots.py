@@ -58,8 +58,10 @@ def _coloured(comparison):
 def draw_ced(axes, comparison):
     """Cumulative error curves of all frames. Returns whether there was anything to draw."""
     for method, colour in _coloured(comparison):
-        grid, share = ced(comparison.all_errors(method, comparison.clips()), _CED_END)
-        axes.plot(grid, share, color=colour, label=method)
+        errors = comparison.all_errors(method, comparison.clips())
+        if not len(errors):
+            return False
+        axes.plot(*ced(errors, _CED_END), color=colour, label=method)
     axes.set(
         xlabel="error of a frame, % of inter-ocular", ylabel="frames, %", xlim=(0, _CED_END), ylim=(0, 100)
     )

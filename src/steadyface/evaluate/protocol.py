@@ -10,17 +10,20 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
+from ..face_model.morphable import load_face_model
 from ..output import make_folder, replacing
 from .datasets.sample import Clip
 from .methods import METHODS, given_predictions, run_method
 from .prediction import Prediction
 from .reference import Reference
+from .scan_scores import score_scans
 from .scores import Scores, score
 from .stills import align_stills
 from .tables import Result
@@ -68,20 +71,31 @@ def evaluate(items, contenders, out, *, progress: Progress | None = None, run=ru
                 results.append(_result(contender.name, clip, path, out))
                 tell(f"scoring {contender.name}", i + 1, len(items))
         return results
-    reference = Reference.of_samples(items)
+    scans = _has_scans(items[0])
+    reference = None if scans else Reference.of_samples(items)
     for contender in contenders:
         if contender.folder is not None:
             (path,) = given_predictions(contender.folder, ["images"])
             prediction = Prediction.load(path)
         elif contender.name == "live":
             folder = make_folder(out / "predictions" / contender.name)
-            prediction = align_stills(items, folder, lambda d, n: tell("aligning", d, n))
+            prediction = align_stills(items, folder, lambda d, n: tell("aligning", d, n), surfaces=scans)
         else:
             raise InputError(
                 f"{contender.name} follows videos: still images are aligned by 'live', or read from a folder"
             )
-        results.append(Result(contender.name, "images", score(prediction, reference), {}))
+        if reference is None:
+            meshes, calibrations = [s.mesh for s in items], [s.calibration for s in items]
+            scores = score_scans(prediction, meshes, calibrations, load_face_model(), moving=False)
+        else:
+            scores = score(prediction, reference)
+        results.append(Result(contender.name, "images", scores, {}))
     return results
+
+
+def _has_scans(item):
+    # Landmarks, where there are any, say more than a scan.
+    return item.landmarks is None and item.mesh is not None and item.calibration is not None
 
 
 def _file_name(clip):
@@ -149,7 +163,12 @@ def _result(method, clip, path, out):
     scores = _load_scores(stored, key)
     if scores is None:
         prediction = first_frames(Prediction.load(path), len(clip))
-        scores = score(prediction, Reference.of_clip(clip))
+        if _has_scans(clip):
+            meshes = [partial(clip.mesh, i) for i in range(len(clip))]
+            calibrations = [clip.calibration] * len(clip)
+            scores = score_scans(prediction, meshes, calibrations, load_face_model(), moving=True)
+        else:
+            scores = score(prediction, Reference.of_clip(clip))
         _save_scores(scores, stored, key)
     return Result(method, clip.name, scores, attributes)
 
@@ -157,7 +176,10 @@ def _result(method, clip, path, out):
 def _key(clip, path):
     """A digest of all that scores depend on: the prediction, the truth and the code."""
     digest = hashlib.sha256(path.read_bytes())
-    digest.update(np.ascontiguousarray(clip.landmarks).tobytes() if clip.landmarks is not None else b"")
+    if clip.landmarks is not None:
+        digest.update(np.ascontiguousarray(clip.landmarks).tobytes())
+    elif clip.mesh is not None:
+        digest.update(np.ascontiguousarray(clip.mesh(0).vertices).tobytes())
     truth = clip.attributes.get("truth")
     if truth is not None:
         digest.update(np.packbits(truth.visible).tobytes())

@@ -17,12 +17,12 @@ PART = 100
 SAME_FACE = 0.5
 
 
-def align_stills(samples, folder, progress=None, tracker=None):
+def align_stills(samples, folder, progress=None, tracker=None, surfaces=False):
     """The `Prediction` of steadyface for images, one frame each; of several faces the nearest to the truth.
 
-    samples: list of `Sample` with landmarks; folder: of the parts that are done; progress: called with the
-    images done and their number; tracker: a `LiveTracker` instead of the default. Raises InputError if an
-    image cannot be read.
+    samples: list of `Sample`; without landmarks the surest face counts; folder: of the parts that are done;
+    progress: called with the images done and their number; tracker: a `LiveTracker` instead of the default;
+    surfaces: whether vertices are wanted. Raises InputError if an image cannot be read.
     """
     if tracker is None:
         from ..live import LiveTracker
@@ -31,10 +31,10 @@ def align_stills(samples, folder, progress=None, tracker=None):
     parts = []
     for first in range(0, len(samples), PART):
         part = samples[first : first + PART]
-        path = Path(folder) / f"{first:06d}_{_digest(part)}.npz"
+        path = Path(folder) / f"{first:06d}_{_digest(part)}{'_surfaces' if surfaces else ''}.npz"
         prediction = _current(path)
         if prediction is None:
-            prediction = _aligned(part, tracker)
+            prediction = _aligned(part, tracker, surfaces)
             prediction.save(path)
         parts.append(prediction)
         if progress:
@@ -43,7 +43,9 @@ def align_stills(samples, folder, progress=None, tracker=None):
 
 
 def _digest(samples):
-    files = [(s.name, str(s.image_path), s.landmarks.tobytes()) for s in samples]
+    files = [
+        (s.name, str(s.image_path), b"" if s.landmarks is None else s.landmarks.tobytes()) for s in samples
+    ]
     return hashlib.sha256(repr(files).encode()).hexdigest()[:16]
 
 
@@ -57,7 +59,7 @@ def _current(path):
         return None
 
 
-def _aligned(samples, tracker):
+def _aligned(samples, tracker, surfaces):
     from ..pipeline import align
     from ..rotation import matrix_from_axis_angle
 
@@ -66,6 +68,10 @@ def _aligned(samples, tracker):
     points = {m: np.full((n, MARKUPS[m], 3), np.nan, np.float32) for m in markups}
     rotation = np.full((n, 3, 3), np.nan)
     found, seconds = np.zeros(n, bool), np.zeros(n)
+    vertices = triangles = None
+    if surfaces:
+        vertices = np.full((n, tracker.model.vertex_count, 3), np.nan, np.float32)
+        triangles = tracker.model.triangles
     for i, sample in enumerate(samples):
         image = sample.image()
         start = time.perf_counter()
@@ -78,11 +84,25 @@ def _aligned(samples, tracker):
         rotation[i] = matrix_from_axis_angle(track.rotation[0])
         for m in markups:
             points[m][i] = track.landmarks(m)[0]
-    return Prediction("steadyface", found, points, rotation=rotation, seconds=seconds)
+        if vertices is not None:
+            vertices[i] = track.vertices()[0]
+    return Prediction(
+        *("steadyface", found, points),
+        vertices=vertices,
+        triangles=triangles,
+        metric=surfaces,
+        rotation=rotation,
+        seconds=seconds,
+    )
 
 
 def nearest(tracks, sample):
-    """The track of one frame whose points' middle is closest to the true one; None if none is close."""
+    """The track of one frame whose points' middle is closest to the true one; None if none is close.
+
+    Without true points the first one, which is the detector's surest.
+    """
+    if sample.landmarks is None:
+        return tracks[0] if tracks else None
     true = sample.landmarks[None, :, :2]
     known = common_points({sample.markup: true})
     true = (true if known is None else known[1])[0]
@@ -100,6 +120,12 @@ def _joined(parts):
         return np.concatenate([getattr(p, name) for p in parts])
 
     points = {m: np.concatenate([p.points[m] for p in parts]) for m in parts[0].points}
+    surfaces = parts[0].vertices is not None
     return Prediction(
-        parts[0].method, join("found"), points, rotation=join("rotation"), seconds=join("seconds")
+        *(parts[0].method, join("found"), points),
+        vertices=join("vertices") if surfaces else None,
+        triangles=parts[0].triangles,
+        metric=surfaces,
+        rotation=join("rotation"),
+        seconds=join("seconds"),
     )

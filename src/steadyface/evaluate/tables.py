@@ -87,11 +87,12 @@ class Comparison:
     def all_errors(self, method, clips):
         """Errors of all frames of clips in one array, infinite where no face was found; frames without truth
         are left out."""
-        parts = []
+        parts = [np.zeros(0)]
         for clip in clips:
             frames = self.by_method[method][clip].scores.frames
-            errors = failures(frames["error"], frames["found"])
-            parts.append(errors[~np.isnan(errors)])
+            if "error" in frames:
+                errors = failures(frames["error"], frames["found"])
+                parts.append(errors[~np.isnan(errors)])
         return np.concatenate(parts)
 
     def mean(self, method, name, clips, statistic=np.mean):
@@ -126,12 +127,12 @@ def mean(name, statistic=np.mean):
     return lambda c, method, clips: c.mean(method, name, clips, statistic)
 
 
-def _auc(c, method, clips):
-    return auc_fr(c.all_errors(method, clips), FAILURE)[0]
+def _auc_fr(which):
+    def column(c, method, clips):
+        errors = c.all_errors(method, clips)
+        return auc_fr(errors, FAILURE)[which] if len(errors) else float("nan")
 
-
-def _fr(c, method, clips):
-    return auc_fr(c.all_errors(method, clips), FAILURE)[1]
+    return column
 
 
 ACCURACY: Columns = {
@@ -140,8 +141,8 @@ ACCURACY: Columns = {
     "mark-up's offset taken off": pooled("offset_free"),
     "NME 68": pooled("error_68"),
     "NME 478": pooled("error_478"),
-    f"AUC {FAILURE:g} %": _auc,
-    f"FR {FAILURE:g} %": _fr,
+    f"AUC {FAILURE:g} %": _auc_fr(0),
+    f"FR {FAILURE:g} %": _auc_fr(1),
 }
 NORMALISERS: Columns = {
     f"{points}, {length}": pooled(f"error{name}", scale)
@@ -168,6 +169,11 @@ SURFACE: Columns = {
     "pose, deg": mean("angle"),
     "offset taken off": mean("angle_offset_free"),
     "expression": mean("expression"),
+}
+SCANS: Columns = {
+    "median %": mean("scan_median"),
+    "mean %": mean("scan_mean"),
+    "deviation %": mean("scan_std"),
 }
 COST: Columns = {
     "frames/s": mean("fps", np.median),
@@ -252,6 +258,7 @@ def dataset_section(results, name, title, command, notes=(), pictures=(), target
         table(c, "Steadiness and delay, on the 51 points.", MOTION, clips),
         table(c, "SSME of the visible points by region, pixels: points, region.", SSME, clips),
         table(c, "Surface, head pose and expression.", SURFACE, clips),
+        table(c, "Scan to surface, percent of the distance of the scan's outer eye corners.", SCANS, clips),
         table(c, "Cost on one core.", COST, clips),
     ]
     tables = [t for t in tables if len(t.columns) > 1]
