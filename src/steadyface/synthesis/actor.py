@@ -77,6 +77,10 @@ def paint(figure, look):
     skin = 0.5 * skin + 0.5 * look.skin.tone * (skin.mean() / max(look.skin.tone.mean(), 1))
     hidden = np.clip((below + 9) / 14, 0, 1) * (np.abs(position).sum(-1) > 0)
     face += (skin.astype(np.float32) - face) * hidden[..., None]
+    # Ears that hair hid were given its colour.
+    dark = np.clip(2.8 - 4 * face.mean(-1) / max(look.skin.tone.mean(), 1), 0, 1)
+    ears = np.clip(1.5 * spread(head.ears.astype(float))[rows], 0, 1) * dark
+    face += (look.skin.tone.astype(np.float32) * 0.97 - face) * ears[..., None]
     _mark_skin(face, position, look, rng)
     if look.beard:
         weight = spread(beard_weight(head, look.beard))[rows]

@@ -185,10 +185,10 @@ def grow(style, head, points, count=None):
     if style.kind == "bald":
         return None
     rng = np.random.default_rng(style.seed)
-    roots, rest = _roots(style, head, points, rng, count or (4200 if style.kind != "long" else 3600))
+    roots, rest = _roots(style, head, points, rng, count or (4200 if style.kind != "long" else 2800))
     skull = Skull(points, head.scalp)
     n = len(roots)
-    steps = {"long": 18, "tied": 10, "side": 8}.get(style.kind, 6)
+    steps = {"long": 13, "tied": 10, "side": 8}.get(style.kind, 6)
     length = style.length * np.exp(rng.normal(0, 0.16, n))
     if style.kind in ("short", "side", "buzz", "curly"):
         # Shorter at the sides and behind.
@@ -236,7 +236,7 @@ def grow(style, head, points, count=None):
     )
     tint = np.exp(rng.normal(-0.08, 0.16, n) + 0.1 * lock)
     tint = np.where(rng.random(n) < style.grey, -1, tint)
-    width = {"long": 0.8, "curly": 0.8, "buzz": 0.5}.get(style.kind, 0.6)
+    width = {"long": 1.0, "curly": 0.8, "buzz": 0.5}.get(style.kind, 0.6)
     return Strands(path.astype(np.float32), skull.outward(path).astype(np.float32), tint, width)
 
 

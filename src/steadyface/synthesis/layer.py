@@ -68,9 +68,10 @@ def draw_layer(figure, texture, pixels, lit, light, exposure, grid, corners, cur
     shiny = cv2.remap(gloss, x, y, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE)
     # Light varies little from pixel to pixel: two of the finer grid's share one.
     at[:, :2] = (at[:, :2] - 0.5) / 2
-    glow, _ = rasterize_attributes(at, corners, lit[figure.source], ((h + 1) // 2, (w + 1) // 2), cull=True)
+    half = (h + 1) // 2, (w + 1) // 2
+    glow, beyond = rasterize_attributes(at, corners, lit[figure.source], half, cull=True)
     # Beyond the mesh's edge light goes on, so that enlarging brings in no darkness.
-    glow = np.where(glow.any(-1, keepdims=True), glow, cv2.dilate(glow, np.ones((3, 3), np.uint8)))
+    cv2.copyTo(cv2.dilate(glow, np.ones((3, 3), np.uint8)), np.isinf(beyond).astype(np.uint8), glow)
     mix = np.zeros((4, 3), np.float32)
     mix[:3, 0], mix[:3, 1], mix[3, 2] = light.key_color, light.sky_color, 1
     mix *= _STEPS * exposure

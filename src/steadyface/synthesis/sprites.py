@@ -31,22 +31,29 @@ class _Relief:
         self.color = np.zeros((h, w, 3), np.float32)
         self.alpha = np.zeros((h, w), np.float32)
 
+    def box(self, low, high):
+        """Slices of the pixels from low to high (2,) mm."""
+        h, w = self.height.shape
+        x0, y0 = np.clip(np.floor((low + self.origin) * DENSITY).astype(int) - 2, 0, [w, h])
+        x1, y1 = np.clip(np.ceil((high + self.origin) * DENSITY).astype(int) + 3, 0, [w, h])
+        return slice(y0, y1), slice(x0, x1)
+
     def capsule(self, a, b, r0, r1, color, lift=0.0):
-        """A rod from a to b (2,) mm with radii r0 and r1. Returns how far along and aside each pixel is."""
+        """A rod from a to b (2,) mm with radii r0 and r1; color: (3,) or (h, w, 3)."""
         a, b = np.asarray(a, float), np.asarray(b, float)
-        d = b - a
-        length = max(float(np.hypot(*d)), 1e-6)
-        t = np.clip(((self.x - a[0]) * d[0] + (self.y - a[1]) * d[1]) / length**2, 0, 1)
-        dx, dy = self.x - (a[0] + t * d[0]), self.y - (a[1] + t * d[1])
-        away = np.hypot(dx, dy)
+        d, reach = b - a, max(r0, r1)
+        place = self.box(np.minimum(a, b) - reach, np.maximum(a, b) + reach)
+        x, y = self.x[place], self.y[place]
+        t = np.clip(((x - a[0]) * d[0] + (y - a[1]) * d[1]) / max(float(d @ d), 1e-12), 0, 1)
+        away = np.hypot(x - (a[0] + t * d[0]), y - (a[1] + t * d[1]))
         r = r0 + (r1 - r0) * t
         inside = np.clip((r - away) * DENSITY + 0.5, 0, 1)
-        height = np.where(away < r, np.sqrt(np.maximum(r * r - away * away, 0)), 0) + lift
-        over = (inside > 0) & (height > self.height - 0.5)
-        self.color[over] = np.broadcast_to(color, self.color.shape)[over]
-        self.height = np.where(inside > 0, np.maximum(self.height, height), self.height)
-        self.alpha = np.maximum(self.alpha, inside)
-        return t, (dx * -d[1] + dy * d[0]) / length, away
+        height = np.sqrt(np.maximum(r * r - away * away, 0)) + lift
+        over = (inside > 0) & (height > self.height[place] - 0.5)
+        color = np.asarray(color)
+        self.color[place][over] = color[place][over] if color.ndim == 3 else color
+        self.height[place] = np.where(inside > 0, np.maximum(self.height[place], height), self.height[place])
+        self.alpha[place] = np.maximum(self.alpha[place], inside)
 
     def finish(self, ambient=0.55, blur=1.0):
         """Lit from above: a `Sprite`."""
@@ -85,19 +92,23 @@ def _finger(relief, base, angle, length, radius, skin, rng, dorsal, lift=0.0):
         relief.capsule(at, at + step, r0, r1, skin, lift)
         if k:
             # A crease across each joint.
-            along = (relief.x - at[0]) * np.sin(turn) - (relief.y - at[1]) * np.cos(turn)
-            aside = (relief.x - at[0]) * np.cos(turn) + (relief.y - at[1]) * np.sin(turn)
-            for shift in (-1.6, 1.6):
-                line = np.exp(-(((along - shift) / 0.7) ** 2)) * (np.abs(aside) < 0.85 * r0)
-                relief.color *= 1 - (0.16 * line * np.exp(-((aside / r0) ** 4)))[..., None]
+            place, along, aside = _about(relief, at, turn, 2 * radius)
+            line = sum(np.exp(-(((along - shift) / 0.7) ** 2)) for shift in (-1.6, 1.6))
+            relief.color[place] *= 1 - (0.16 * line * np.exp(-((aside / r0) ** 4)))[..., None]
         at, turn = at + step, turn + bend
     if dorsal:
         tip = at - 0.06 * length * np.array([np.sin(turn), -np.cos(turn)])
-        along = (relief.x - tip[0]) * np.sin(turn) - (relief.y - tip[1]) * np.cos(turn)
-        aside = (relief.x - tip[0]) * np.cos(turn) + (relief.y - tip[1]) * np.sin(turn)
+        place, along, aside = _about(relief, tip, turn, 2 * radius)
         nail = np.clip(3 - 3 * ((along / 6.5) ** 4 + (aside / (0.68 * radius)) ** 4), 0, 1)[..., None]
-        relief.color += nail * (np.array([26, 18, 18]) + 0.05 * relief.color)
+        relief.color[place] += nail * (np.array([26, 18, 18]) + 0.05 * relief.color[place])
     return at
+
+
+def _about(relief, at, turn, reach):
+    """The pixels about a point: slices, and how far along and aside of a direction they lie, mm."""
+    place = relief.box(at - reach, at + reach)
+    x, y = relief.x[place] - at[0], relief.y[place] - at[1]
+    return place, x * np.sin(turn) - y * np.cos(turn), x * np.cos(turn) + y * np.sin(turn)
 
 
 def _arm(relief, wrist, elbow, skin, sleeve, rng):

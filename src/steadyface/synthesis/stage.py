@@ -26,7 +26,7 @@ class Stage:
     @classmethod
     def random(cls, rng, size, skins=None):
         """Somewhere: size: (width, height) of the frames; skins: `PortraitSkins`, whose photographs'
-        surroundings serve as places in half the cases.
+        surroundings serve as places in half the cases; `DrawnSkins` have none.
         """
         w, h = (int(np.ceil(MARGIN * n)) for n in size)
         picture = None
