@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 from steadyface.errors import InputError
-from steadyface.evaluate.steadybench.cast import MEAN, build_cast, recolored, skin_color
+from steadyface.evaluate.steadybench.cast import MEAN, build_cast, look_of_tone, recolored, skin_color
 from steadyface.face_model.morphable import load_face_model
 from steadyface.learn.portraits import build_portrait_cache
 from steadyface.learn.samples import load_samples
 from steadyface.rotation import matrix_from_euler
+from steadyface.synthesis.look import Look
 from steadyface.synthesis.skins import Skin
 from steadyface.synthesis.split import is_held_out
 
@@ -107,17 +108,26 @@ def test_tones_go_from_light_to_dark(caches, textures):
     assert tones[0] > tones[1] + 10 > tones[2] + 20
 
 
-def test_recolored_skin_has_the_asked_cheeks_and_keeps_its_brows():
+def test_recolored_skin_has_the_asked_cheeks_and_keeps_its_contrast():
     texture = np.full((8, 8, 3), (200, 150, 130), np.uint8)
     texture[2] = (40, 30, 26)
-    skin = Skin(texture, np.array([200.0, 150, 130]), np.array([100.0, 80, 60]))
+    skin = Skin(texture, np.array([200.0, 150, 130]), None)
     dark = recolored(skin, [80, 60, 52])
     np.testing.assert_allclose(dark.texture[0, 0], [80, 60, 52], atol=1)
     np.testing.assert_allclose(dark.tone, [80, 60, 52])
-    # Four tenths as bright the skin, and 0.4 to the power of a fifth the brows, which are a fifth as bright.
-    np.testing.assert_allclose(dark.texture[2, 0], np.array([40, 30, 26]) * 0.4**0.2, atol=1)
-    np.testing.assert_allclose(dark.hair, [40, 32, 24])
+    np.testing.assert_allclose(dark.texture[2, 0], [16, 12, 10.4], atol=1)
     np.testing.assert_array_equal(recolored(skin, skin.tone).texture, texture)
+
+
+def test_dark_skin_goes_with_dark_hair_and_eyes():
+    cast = build_cast()
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        look = Look.random(rng, cast.of_tone(0.9), cast.head, 64)
+        dark = look_of_tone(look, 0.9, rng)
+        assert dark.eyes.iris.mean() < 65
+        assert dark.skin.hair.max() < 50
+        assert look_of_tone(look, 0.1, rng).eyes is look.eyes
 
 
 def test_skin_colors_span_the_typology_from_very_light_to_dark():

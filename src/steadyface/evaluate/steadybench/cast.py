@@ -9,6 +9,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...face_model.morphable import load_face_model
+from ...synthesis.eyes import Eyes
 from ...synthesis.figure import Figure, build_figure
 from ...synthesis.head import Head, build_head
 from ...synthesis.picture import read_set
@@ -21,6 +22,8 @@ MEAN = "mean"
 _LIGHTEST, _DARKEST = 68.0, -58.0
 #: Someone of a tone is one of this many portraits nearest to it, as they are if so many degrees away at most.
 _NEAREST, _SAME_DEG = 12, 14.0
+#: Below this typology angle hair and eyes are dark; how dark at most, RGB 0..255, and the irises' mean.
+_DARK_DEG, _DARK_HAIR, _DARK_IRIS = 10.0, np.array([30.0, 24, 21]), 62.0
 
 
 @dataclass(frozen=True)
@@ -77,24 +80,23 @@ class PortraitsOfTone:
         """One `Skin` with a texture of size x size texels."""
         k = int(rng.choice(self.near))
         skin = self.skins.skin(k, size)
-        if abs(self.skins.labels["skin_ita"][k] - typology_angle(self.tone)) <= _SAME_DEG:
-            return skin
-        return recolored(skin, skin_color(self.tone))
+        if abs(self.skins.labels["skin_ita"][k] - typology_angle(self.tone)) > _SAME_DEG:
+            skin = recolored(skin, skin_color(self.tone))
+        return _with_dark_hair(skin, self.tone)
 
 
 def recolored(skin, color):
-    """A `Skin` with cheeks of another colour (3,) RGB; what is darker than they, as brows, changes less."""
-    gain = np.clip(np.asarray(color) / np.maximum(skin.tone, 8), 0.15, 1.8).astype(np.float32)
-    texture = skin.texture.astype(np.float32)
-    share = np.clip(texture.mean(-1, keepdims=True) / max(skin.tone.mean(), 8), 0, 1)
-    texture *= gain**share
-    hair = None if skin.hair is None else skin.hair * np.minimum(gain.mean(), 1)
-    return replace(
-        skin,
-        texture=np.clip(texture + 0.5, 0, 255).astype(np.uint8),
-        tone=np.clip(skin.tone * gain, 0, 255),
-        hair=hair,
-    )
+    """A `Skin` with cheeks of another colour (3,) RGB, all else of it darker or lighter alike."""
+    gain = np.clip(np.asarray(color) / np.maximum(skin.tone, 8), 0.15, 1.8)
+    texture = np.clip(skin.texture * gain.astype(np.float32) + 0.5, 0, 255).astype(np.uint8)
+    return replace(skin, texture=texture, tone=np.clip(skin.tone * gain, 0, 255))
+
+
+def _with_dark_hair(skin, tone):
+    """Dark skin goes with dark hair: the `Skin`, its hair darkened or dark if there is none to be seen."""
+    if typology_angle(tone) > _DARK_DEG:
+        return skin
+    return replace(skin, hair=_DARK_HAIR if skin.hair is None else np.minimum(skin.hair, 1.4 * _DARK_HAIR))
 
 
 class DrawnOfTone(DrawnSkins):
@@ -103,9 +105,21 @@ class DrawnOfTone(DrawnSkins):
     def __init__(self, skins, tone):
         self.head, self.mean, self.tone = skins.head, skins.mean, tone
 
+    def draw(self, rng, size):
+        """One `Skin` with a texture of size x size texels."""
+        return _with_dark_hair(super().draw(rng, size), self.tone)
+
     def color(self, rng):
         """The colour of one skin: (3,) RGB 0..255."""
         return skin_color(self.tone)
+
+
+def look_of_tone(look, tone, rng):
+    """The `Look`, whose eyes are dark if the skin is."""
+    eyes = look.eyes
+    while typology_angle(tone) <= _DARK_DEG and eyes.iris.mean() > _DARK_IRIS:
+        eyes = Eyes.random(rng)
+    return replace(look, eyes=eyes)
 
 
 def typology_angle(tone):

@@ -26,7 +26,7 @@ from ...synthesis.look import TEXTURE_SIZE, Look
 from ...synthesis.stage import Stage
 from ...video import write_video
 from ..datasets.steadybench import FORMAT
-from .cast import MEAN, Cast, build_cast
+from .cast import MEAN, Cast, build_cast, look_of_tone
 from .clip import draw_script
 from .plan import CONDITIONS, ClipPlan, make_plan
 from .truth import Truth, plan_hash_of, save_truth
@@ -116,6 +116,7 @@ def _scene(plan, cast):
     script = draw_script(plan, cast.model, script_rng, cast.fitted)
     texels = min(TEXTURE_SIZE, 2 ** int(np.ceil(np.log2(1.6 * plan.size[0]))))
     look = Look.random(look_rng, cast.of_tone(plan.tone), cast.head, texels)
+    look = look_of_tone(look, plan.tone, look_rng)
     stage = Stage.random(stage_rng, plan.size, cast.of_tone(plan.tone))
     conditions = Conditions(**{"crf": _CRF, **CONDITIONS[plan.condition]})
     return script, conditions, film(script, look, stage, conditions, film_rng, figure=cast.figure)
