@@ -18,7 +18,7 @@ from steadyface.evaluate.command import parse_contenders
 from steadyface.evaluate.leaderboard import prepare, run_steadybench
 from steadyface.evaluate.prediction import Prediction
 from steadyface.evaluate.protocol import Contender
-from steadyface.evaluate.speed import STAGES, OneCore, measure_live, random_faces
+from steadyface.evaluate.speed import STAGES, OneCore, fit_row, measure_live, random_faces
 from steadyface.evaluate.training_speed import TimedStream, write_drawn_samples
 from steadyface.learn.samples import load_samples
 
@@ -145,7 +145,7 @@ def test_the_benchmark_becomes_a_section_with_goals_and_figures(benchmark_folder
         *(" category C",) * 2,
     ]
     assert all(t.met for t in section.targets)
-    assert "textures mean" in section.notes[1]
+    assert "textures mean" in section.notes[2]
     for _, path in section.pictures:
         assert (docs / path).is_file()
         assert f"({path})" in page.read_text()
@@ -204,6 +204,14 @@ def test_random_faces_lie_in_the_picture_and_are_the_same_again(tiny_model):
     assert points.shape == (5, 478, 2)
     assert np.abs(points - [320, 240]).max() < 500
     np.testing.assert_array_equal(points, random_faces(tiny_model, 5))
+
+
+def test_fits_are_counted_and_are_good():
+    name, number, rate, ms, residual, converged = fit_row("pairs", 3, 2)
+    assert (name, number, converged) == ("pairs", 3, 100)
+    assert rate * ms == pytest.approx(1000)
+    # Noise of half a pixel in x and y, and little more.
+    assert 0.6 < residual < 1.2
 
 
 def test_drawn_samples_are_a_sample_set(tiny_model, tmp_path):

@@ -236,6 +236,7 @@ def test_the_section_leaves_out_what_nobody_measured(clips, tmp_path):
     assert [t.value for t in nme] == pytest.approx([0.5, 0.5])
     assert all(t.met for t in nme)
     assert "120 frames" in section.notes[0]
+    assert section.notes[1] == "Methods: live is live; mediapipe is mediapipe."
     for t in section.tables:
         assert all(len(row) == len(t.columns) for row in t.rows)
     json.dumps([t.rows for t in section.tables])

@@ -10,7 +10,6 @@ from steadyface.evaluate.prediction import Prediction
 from steadyface.evaluate.protocol import Contender, evaluate
 from steadyface.evaluate.scan_scores import scan_error, score_scans, seen_points, seven_pixels
 from steadyface.evaluate.tables import dataset_section
-from steadyface.face_model.morphable import load_face_model
 from steadyface.rotation import matrix_from_axis_angle
 
 TURN = matrix_from_axis_angle(np.array([0.3, -0.5, 0.1]))
@@ -67,8 +66,9 @@ def test_what_a_method_does_not_give_is_not_scored(tiny_model):
     assert seven_pixels(other, 0) is None
 
 
-def test_clips_with_meshes_alone_are_scored_by_them(tmp_path):
-    model = load_face_model()
+def test_clips_with_meshes_alone_are_scored_by_them(tmp_path, tiny_model, monkeypatch):
+    model = tiny_model
+    monkeypatch.setattr("steadyface.evaluate.protocol.load_face_model", lambda: model)
     clip = clip_of(script_of(model))
     script = clip.attributes["truth"].script
     video = tmp_path / "video.mp4"

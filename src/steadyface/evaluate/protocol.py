@@ -89,7 +89,7 @@ def evaluate(items, contenders, out, *, progress: Progress | None = None, run=ru
             scores = score_scans(prediction, meshes, calibrations, load_face_model(), moving=False)
         else:
             scores = score(prediction, reference)
-        results.append(Result(contender.name, "images", scores, {}))
+        results.append(Result(contender.name, "images", scores, {}, prediction.method))
     return results
 
 
@@ -170,7 +170,9 @@ def _result(method, clip, path, out):
         else:
             scores = score(prediction, Reference.of_clip(clip))
         _save_scores(scores, stored, key)
-    return Result(method, clip.name, scores, attributes)
+    with np.load(path, allow_pickle=False) as z:
+        title = str(z["method"])
+    return Result(method, clip.name, scores, attributes, title)
 
 
 def _key(clip, path):

@@ -17,12 +17,16 @@ _BIN_NAMES = ("0-30", "30-60", "over 60")
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The scores of one method on one clip; attributes: what the dataset says of the clip, as text."""
+    """The scores of one method on one clip.
+
+    attributes: what the dataset says of the clip, as text; title: what the tool calls itself.
+    """
 
     method: str
     clip: str
     scores: Scores
     attributes: Mapping[str, str]
+    title: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,12 +278,14 @@ def dataset_section(results, name, title, command, notes=(), pictures=(), target
     if by_condition:
         tables.append(side_by_side(c, "NME by condition.", pooled("error"), "condition", by_condition))
         tables.append(side_by_side(c, "NMF by condition.", mean("nmf"), "condition", by_condition))
+    titles = {r.method: r.title for r in results if r.title}
+    named = "Methods: " + "; ".join(f"{m} is {title}" for m, title in titles.items()) + "."
     counted = f"NME is over the {shared:,} frames in which every method found the face; AUC and FR count all."
     return Section(
         *(name, title, command),
         targets=tuple(targets),
         tables=tuple(tables),
-        notes=(counted, *notes),
+        notes=(counted, *((named,) if titles else ()), *notes),
         pictures=tuple(pictures),
     )
 
