@@ -86,7 +86,7 @@ def test_visible_vertices_face_the_camera(scene, plain):
 def test_vertices_outside_the_picture_are_not_visible(scene, plain):
     model = scene.figure.head.model
     script = make_script(model, [[0, 0, 0]])
-    script = replace(script, translation=script.translation + [120.0, 0, 0])
+    script = replace(script, translation=script.translation + np.array([120.0, 0, 0]))
     _, visible = make_shot(scene, plain, script).frame(0)
     x = script.image_points(model.shape, 0)[:, 0]
     assert not visible[x > SIZE[0]].any()

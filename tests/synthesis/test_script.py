@@ -10,7 +10,7 @@ def make(model, count=5, **changes):
     rng = np.random.default_rng(0)
     arrays = {
         "rotation": rng.normal(0, 0.3, (count, 3)),
-        "translation": rng.normal(0, 20, (count, 3)) + [0, 0, 700],
+        "translation": rng.normal(0, 20, (count, 3)) + np.array([0, 0, 700]),
         "focal": 600.0,
         "center": np.array([319.5, 239.5]),
         "identity": rng.normal(0, 0.5, model.identity_count),

@@ -16,9 +16,9 @@ _LINING, _TONGUE, _GUM = np.array([92, 36, 34]), np.array([168, 88, 84]), np.arr
 class Actor:
     """What is filmed: fixed over a clip, so that nothing flickers.
 
-    figure: `Figure`; look: `Look`; identity: (K,). texture: (s, s, 3) RGB and (s, s) gloss, both uint8; grown: (Vh, 3) mm
-    that hair lifts the head's vertices by; torso: (N, 3) mm at rest, model frame; strands: `Strands` or None;
-    neutral: (Vh, 3) mm, the head without expression; skull: `Skull`.
+    figure: `Figure`; look: `Look`; identity: (K,). texture: (s, s, 3) RGB and (s, s) gloss, both uint8;
+    grown: (Vh, 3) mm that hair lifts the head's vertices by; torso: (N, 3) mm at rest, model frame;
+    strands: `Strands` or None; neutral: (Vh, 3) mm, the head without expression; skull: `Skull`.
     """
 
     def __init__(self, figure: Figure, look: Look, identity):
@@ -104,7 +104,7 @@ def paint(figure, look):
         color[place] = paint_eye(look.eyes, offset, iris_radius(head.model, look.eyes), shaded=False)
         gloss[place] = 60 + 0 * side
     place = atlas.tile(TEETH_TILE)
-    color[place] = _paint_teeth(look, *color[place].shape[:2], rng)
+    color[place] = _paint_teeth(look, color[place].shape[:2], rng)
     gloss[place] = 110
     place = atlas.tile(TORSO_TILE)
     ring = atlas.at_vertices(np.concatenate([np.zeros((figure.head_count, 2)), figure.ring]))[place]
@@ -175,8 +175,9 @@ def _lay_hair(face, gloss, position, style, tone, rng):
     gloss *= 1 - 0.8 * cover
 
 
-def _paint_teeth(look, h, w, rng):
-    """Two rows of teeth from gum to edge: (h, w, 3) float32."""
+def _paint_teeth(look, size, rng):
+    """Two rows of teeth from gum to edge: size (h, w) to (h, w, 3) float32."""
+    h, w = size
     out = np.empty((h, w, 3), np.float32)
     half = h // 2
     for k in range(2):

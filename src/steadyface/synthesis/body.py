@@ -16,8 +16,11 @@ _FOLLOW = np.array([0.12, 0.3, 0.12])
 
 @dataclass(frozen=True)
 class Outfit:
-    """Clothes on a torso: kind: of `KINDS`; color, second, tie: (3,) RGB 0..255; pattern: "plain", "stripes" or
-    "checks"; wide: of the shoulders, 1 as modelled; thick: of the neck; seed: of folds and weave."""
+    """Clothes on a torso.
+
+    kind: of `KINDS`; color, second, tie: (3,) RGB 0..255; pattern: "plain", "stripes" or "checks"; wide: of the
+    shoulders, 1 as modelled; thick: of the neck; seed: of folds and weave.
+    """
 
     kind: str
     color: np.ndarray
@@ -58,7 +61,7 @@ def paint_torso(outfit, skin, position, ring):
     """
     rng = np.random.default_rng(outfit.seed)
     h, w = position.shape[:2]
-    x, y, z = np.moveaxis(position, -1, 0)
+    x, y = position[..., 0], position[..., 1]
     front = np.clip(np.cos(2 * np.pi * (ring[..., 0] - 0.5)), -1, 1)
     cloth = _cloth(outfit, rng, x, y)
     # The opening of the clothes: y of their upper edge, lower in front.

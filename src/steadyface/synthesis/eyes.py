@@ -18,8 +18,11 @@ _SHARES = (0.26, 0.24, 0.2, 0.1, 0.08, 0.07, 0.05)
 
 @dataclass(frozen=True)
 class Eyes:
-    """Someone's eyes: iris and white (3,) RGB 0..255; size: of the iris, 1 as modelled; pupil: of the iris' radius;
-    seed: of the iris' fibres."""
+    """Someone's eyes.
+
+    iris, white: (3,) RGB 0..255; size: of the iris, 1 as modelled; pupil: of the iris' radius; seed: of the
+    iris' fibres.
+    """
 
     iris: np.ndarray
     white: np.ndarray
@@ -95,7 +98,7 @@ def draw_glint(canvas, center, light, project, depth):
     """
     half = light.toward - center / np.linalg.norm(center)
     at = center + 15.2 * half / np.linalg.norm(half)
-    (x, y), (x1, _) = project(np.stack([at, at + [1.0, 0, 0]]))
+    (x, y), (x1, _) = project(np.stack([at, at + np.array([1.0, 0, 0])]))
     size = x1 - x
     r = int(np.ceil(3 * size)) + 1
     cx, cy = round(float(x)), round(float(y))

@@ -1,4 +1,4 @@
-"""The mesh that is filmed: head, teeth and a torso under one texture, with what of it bends and lies in shade."""
+"""The mesh that is filmed: head, teeth and a torso under one texture; what bends, what lies in shade."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -171,7 +171,7 @@ def _torso():
 
 
 def _texture_coordinates(head, ring):
-    """Texture coordinates (U, 2) of the model's layout with tiles for eyes, teeth and torso, and triangles."""
+    """Texture coordinates (U, 2), the model's with tiles for eyes, teeth and torso, and their triangles."""
     model = head.model
     uv, triangles = [model.uv], [model.uv_triangles]
     eyes = model.triangles[:, 0]
@@ -215,7 +215,7 @@ def below_jaw(model, points):
 
 def _bend(head):
     """The head's vertices: 0 on the face, growing down the neck to 1 where it meets the torso."""
-    x, y, z = head.rest.T
+    _, y, z = head.rest.T
     # Along the axis of the neck, from below the jaw to its lower end.
     low = y + 0.43 * (z - 60) / 0.9
     bend = np.clip((low - 95) / 45, 0, 1) * head.neck

@@ -1,7 +1,7 @@
 """Films a script: pictures of a head whose place, shape and expression are known exactly.
 
-Per moment: vertices through the script's pose and camera, light on the vertices, the textured mesh, strands of
-hair behind and before it, and what stands before the face; then what a camera adds.
+Per moment: vertices through the script's pose and camera, light on the vertices, the textured mesh, strands
+of hair behind and before it, and what stands before the face; then what a camera adds.
 """
 
 from dataclasses import dataclass, replace
@@ -37,8 +37,8 @@ def film(script, look, stage, conditions, rng, *, figure=None, frames=None, wind
 
     script: `Script`; look: `Look`; stage: `Stage`; conditions: `Conditions`; figure: `Figure` of the script's
     model, built if not given; frames: which frames, default all; window: (x0, y0, x1, y1), the part of the
-    image wanted, default all. Yields (image, visible): (h, w, 3) uint8 RGB and (V,) bool, the model's vertices
-    that face the camera inside the picture with nothing before them.
+    image wanted, default all. Yields (image, visible): (h, w, 3) uint8 RGB and (V,) bool, the model's
+    vertices that face the camera inside the picture with nothing before them.
     """
     shot = Shot(script, look, stage, conditions, rng, figure=figure)
     for i in range(len(script)) if frames is None else frames:
@@ -107,7 +107,7 @@ class Shot:
         if len(times) == 1:
             image, visible = self._draw(moment, light, window)
         else:
-            total, visible = 0, None
+            total, visible = 0, np.zeros(0, bool)
             for time in times:
                 now = moment if time == i else self._moment(time, window)
                 picture, seen = self._draw(now, light, window)
@@ -186,10 +186,14 @@ class Shot:
         pixels, size = moment.pixels, moment.size
         lit = self._light(moment, light)
         image = self.stage.view(moment.seconds, self.script.image_size, window)
-        paint = (figure, self.actor.texture, pixels, lit, light, self.exposure)
+
+        def paint(grid, corners):
+            shown = self.exposure, grid, corners, self._curve
+            return draw_layer(figure, self.actor.texture, pixels, lit, light, *shown)
+
         torso = clipped(pixels[n:, :2].min(0), pixels[n:, :2].max(0) + 1, size)
         if torso:
-            color, depth = draw_layer(*paint, Grid(torso, 1), figure.corners[f:], self._curve)
+            color, depth = paint(Grid(torso, 1), figure.corners[f:])
             mask = np.isfinite(depth).astype(np.float32)
             alpha = (cv2.blur(mask, (3, 3)) * mask)[..., None]
             part = image[torso[1] : torso[3], torso[0] : torso[2]]
@@ -213,7 +217,7 @@ class Shot:
 
     def _draw_head(self, image, moment, light, paint, grid, strands):
         """Draw head, hair and glasses into a grid of the image, in place; returns the visible vertices."""
-        color, depth = draw_layer(*paint, grid, self.figure.corners, self._curve)
+        color, depth = paint(grid, self.figure.corners)
         canvas = grid.cut(image)
         mark = np.zeros(depth.shape, np.uint8)
         drawn = []
@@ -242,7 +246,7 @@ class Shot:
         return self._visible(moment, depth, mark, grid)
 
     def _hang(self, strands, moment):
-        """Pieces of strands in the image, lower ends resting on the torso: (M, 4, 2) px, (M, 4) mm, strands."""
+        """Pieces of strands in the image, low ends resting on the torso: (M, 4, 2) px, (M, 4) mm, strands."""
         points = strands.pieces[0]
         at = moment.place(points)
         share = np.clip((points[..., 1] - 60) / 110, 0, 1)

@@ -10,9 +10,12 @@ _FRAME_COLORS = ((20, 18, 16), (60, 40, 25), (90, 60, 30), (120, 120, 125), (180
 
 @dataclass(frozen=True)
 class Glasses:
-    """half: (2,) mm, half-width and half-height of a lens; power: of the rim's superellipse; drop: mm below the
+    """Someone's glasses.
+
+    half: (2,) mm, half-width and half-height of a lens; power: of the rim's superellipse; drop: mm below the
     eyes; forward: mm before the nose's bridge; thickness: mm of the rims; color, lens: (3,) RGB 0..255; tint:
-    how much the lenses darken, 0..1; glare: strength of the reflection."""
+    how much the lenses darken, 0..1; glare: strength of the reflection.
+    """
 
     half: np.ndarray
     power: float

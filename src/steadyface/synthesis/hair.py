@@ -105,7 +105,7 @@ class HairStyle:
 
 
 def hairline_distance(style, points):
-    """How far inside the hair's bounds a point of the mean head lies, mm: (*, 3) to (*,), negative outside."""
+    """How far inside the hair's bounds points of the mean head lie, mm: (*, 3) to (*,), negative outside."""
     x, y, z = np.moveaxis(np.asarray(points, np.float32), -1, 0)
     side = np.abs(x)
     # Over the forehead: higher at the temples, and lower again towards the ears.
@@ -263,7 +263,7 @@ def _roots(style, head, points, rng, count):
 
 def _flow(style, rest, skull, rng):
     """Directions along the skin that hair is combed in at its roots: (N, 3) unit."""
-    x, y, z = rest.T
+    x, y, _ = rest.T
     top = np.clip((-45 - y) / 30, 0, 1)[:, None]
     aside = np.sign(x)[:, None] * np.array([1.0, 0, 0])
     down = np.array([0, 1.0, 0.25]) + 0 * rest
@@ -357,7 +357,7 @@ def _front(head, points):
 
 
 def streaks(rng, size, angle=0.0, fineness=14):
-    """A tile of hair-like lines: (size, size) float32 of mean 0 and deviation 1. angle: radians, 0 vertical."""
+    """Hair-like lines: (size, size) float32 of mean 0 and deviation 1. angle: radians, 0 is upright."""
     noise = rng.normal(0, 1, (max(size // fineness, 2), size)).astype(np.float32)
     tile = cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
     turn = cv2.getRotationMatrix2D((size / 2, size / 2), np.degrees(angle), 1.45)

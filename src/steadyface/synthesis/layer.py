@@ -31,7 +31,7 @@ class Grid:
         return self.finer * (np.asarray(pixels, np.float32) - corner) + np.float32((self.finer - 1) / 2)
 
     def cut(self, image):
-        """The box of an image on the finer grid, every pixel repeated: averaging gives back what was there."""
+        """The box of an image on the finer grid, every pixel repeated: `put` gives back what was there."""
         x0, y0, x1, y1 = self.box
         h, w = self.size
         return cv2.resize(image[y0:y1, x0:x1], (w, h), interpolation=cv2.INTER_NEAREST)

@@ -40,8 +40,10 @@ class Look:
 
     @classmethod
     def random(cls, rng, skins, head, size=TEXTURE_SIZE, glasses=False):
-        """Anyone: skins: `PortraitSkins` or `DrawnSkins`; head: the `Head` that wears it; size: texels along a
-        side of the texture; glasses: wear some.
+        """Anyone.
+
+        skins: `PortraitSkins` or `DrawnSkins`; head: the `Head` that wears it; size: texels along a side of
+        the texture; glasses: wear some.
         """
         skin = skins.draw(rng, size)
         drawn = isinstance(skins, DrawnSkins)

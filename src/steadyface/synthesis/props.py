@@ -14,8 +14,8 @@ _MAKERS = {"hand": hand, "microphone": microphone, "cup": cup}
 class Prop:
     """A sprite through time.
 
-    name: "hand", "microphone" or "cup"; sprite; style: of the motion; phase: (4,) radians; side: +1 or -1, which
-    arm; period: seconds; anchors: (T, 3) mm, camera frame, what it follows; fps.
+    name: "hand", "microphone" or "cup"; sprite; style: of the motion; phase: (4,) radians; side: +1 or -1,
+    which arm; period: seconds; anchors: (T, 3) mm, camera frame, what it follows; fps.
     """
 
     name: str

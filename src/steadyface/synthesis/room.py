@@ -124,7 +124,7 @@ def _lamp(canvas, rng):
 
 
 def _curtain(canvas, rng):
-    h, w = canvas.shape[:2]
+    w = canvas.shape[1]
     x, bw, _ = _box(canvas, rng, (0.12, 0.4), (1, 1))
     x0, x1 = int(max(x, 0)), int(min(x + bw, w))
     if x1 - x0 < 8:

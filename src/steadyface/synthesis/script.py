@@ -1,4 +1,4 @@
-"""The exact truth of a filmed clip: where the head and the camera are, and who makes which face, frame by frame."""
+"""The exact truth of a filmed clip: where head and camera are, and who makes which face, frame by frame."""
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""Pictures of things that people hold before their faces: hands, a microphone, a cup; relief from capsules."""
+"""Pictures of what people hold before their faces: a hand, a microphone, a cup; reliefs of capsules."""
 
 from dataclasses import dataclass, field
 

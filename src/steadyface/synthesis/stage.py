@@ -14,9 +14,12 @@ MARGIN = 1.12
 
 @dataclass(frozen=True)
 class Stage:
-    """picture: (H, W, 3) uint8 RGB, `MARGIN` times the frame; sway: (3, 2, 2) slow waves of the view, each with
+    """A place to film in.
+
+    picture: (H, W, 3) uint8 RGB, `MARGIN` times the frame; sway: (3, 2, 2) slow waves of the view, each with
     amplitudes (x, y) in shares of the frame's width and phases; rate: (3,) of these waves, cycles a second;
-    light: the base `Light`."""
+    light: the base `Light`.
+    """
 
     picture: np.ndarray = field(repr=False)
     sway: np.ndarray
