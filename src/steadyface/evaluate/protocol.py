@@ -26,7 +26,7 @@ from .reference import Reference
 from .scan_scores import score_scans
 from .scores import Scores, score
 from .stills import align_stills
-from .tables import Result
+from .tables import STILLS, Result
 
 #: Called with what is being done, how much of it is done, and how much there is.
 Progress = Callable[[str, int, int], None]
@@ -75,7 +75,7 @@ def evaluate(items, contenders, out, *, progress: Progress | None = None, run=ru
     reference = None if scans else Reference.of_samples(items)
     for contender in contenders:
         if contender.folder is not None:
-            (path,) = given_predictions(contender.folder, ["images"])
+            (path,) = given_predictions(contender.folder, [STILLS])
             prediction = Prediction.load(path)
         elif contender.name == "live":
             folder = make_folder(out / "predictions" / contender.name)
@@ -89,7 +89,7 @@ def evaluate(items, contenders, out, *, progress: Progress | None = None, run=ru
             scores = score_scans(prediction, meshes, calibrations, load_face_model(), moving=False)
         else:
             scores = score(prediction, reference)
-        results.append(Result(contender.name, "images", scores, {}, prediction.method))
+        results.append(Result(contender.name, STILLS, scores, {}, prediction.method))
     return results
 
 

@@ -12,6 +12,8 @@ from .scores import FAILURE, REGIONS, Scores, failures
 
 #: Bins of |yaw|, degrees, closed at their upper ends.
 YAW_BINS = ((0, 30), (30, 60), (60, 180))
+#: Name under which all still images of a dataset are one clip.
+STILLS = "images"
 _BIN_NAMES = ("0-30", "30-60", "over 60")
 
 
@@ -254,16 +256,16 @@ def dataset_section(results, name, title, command, notes=(), pictures=(), target
     clips = c.clips()
     frames = sum(len(v) for v in c.shared.values())
     shared = sum(int(v.sum()) for v in c.shared.values())
+    stills = clips == [STILLS]
+    size = f"{frames:,} images" if stills else f"{len(clips)} clips, {frames:,} frames"
     tables = [
-        table(
-            c, f"Accuracy, percent of inter-ocular; {len(clips)} clips, {frames:,} frames.", ACCURACY, clips
-        ),
+        table(c, f"Accuracy, percent of inter-ocular; {size}.", ACCURACY, clips),
         table(c, "NME by normaliser: points, length.", NORMALISERS, clips),
         table(c, "Steadiness and delay, on the 51 points.", MOTION, clips),
         table(c, "SSME of the visible points by region, pixels: points, region.", SSME, clips),
         table(c, "Surface, head pose and expression.", SURFACE, clips),
         table(c, "Scan to surface, percent of the distance of the scan's outer eye corners.", SCANS, clips),
-        table(c, "Cost on one core.", COST, clips),
+        table(c, "Cost." if stills else "Cost on one core.", COST, clips),
     ]
     tables = [t for t in tables if len(t.columns) > 1]
     by_category = groups_of(c, "category")
