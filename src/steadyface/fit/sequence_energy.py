@@ -206,8 +206,9 @@ class SequenceEnergy:
         corner = np.zeros((width, width))
         moved = np.zeros((len(self.freed), 3, width))
         shared_gradient = np.zeros(sh.count)
-        # Rows of the Jacobian: point, frame, image axis; so that one small product per point builds it.
-        jacobian = np.empty((self.l, n, 2, columns + width), np.float32)
+        # Rows of the Jacobian: frame, image axis, point; those of a point are built by one small product.
+        jacobian = np.empty((n, 2, self.l, columns + width), np.float32)
+        by_rows = jacobian.reshape(2 * n, self.l, -1).transpose(1, 0, 2)
         for c in range(self.c):
             ray, inverse, error, distance, x = self._observe(state, world, c, a, b)
             focal = np.exp(state.log_focal[c])
@@ -225,19 +226,18 @@ class SequenceEnergy:
             np.matmul(
                 by_point.reshape(self.l, 2 * n, 3),
                 self.basis,
-                out=jacobian.reshape(self.l, 2 * n, -1)[..., POSE:columns],
+                out=by_rows[..., POSE:columns],
             )
             pose = jacobian[..., :POSE]
-            v, w = turned[:, :, None], to_world
-            pose[..., 0] = (v[..., 1] * w[..., 2] - v[..., 2] * w[..., 1]).transpose(1, 0, 2)
-            pose[..., 1] = (v[..., 2] * w[..., 0] - v[..., 0] * w[..., 2]).transpose(1, 0, 2)
-            pose[..., 2] = (v[..., 0] * w[..., 1] - v[..., 1] * w[..., 0]).transpose(1, 0, 2)
-            pose[..., 3:6] = to_world.transpose(1, 0, 2, 3)
+            v, w = turned[:, None], to_world.transpose(0, 2, 1, 3)
+            pose[..., 0] = v[..., 1] * w[..., 2] - v[..., 2] * w[..., 1]
+            pose[..., 1] = v[..., 2] * w[..., 0] - v[..., 0] * w[..., 2]
+            pose[..., 2] = v[..., 0] * w[..., 1] - v[..., 1] * w[..., 0]
+            pose[..., 3:6] = w
             self._narrow_columns(state, c, d, root, ray, focal, x, jacobian[..., columns:])
 
-            rows = jacobian.transpose(1, 2, 0, 3)
+            rows = jacobian.reshape(n, 2 * self.l, -1)
             product = np.swapaxes(rows[..., :p], -1, -2) @ rows
-            product = product[:, 0] + product[:, 1]
             diagonal[a:b] += product[..., :p]
             if self.with_identity:
                 cross[a:b, :, sh.identity] += product[..., p:columns]
@@ -252,10 +252,10 @@ class SequenceEnergy:
                     self.l, -1, 3
                 )
             if len(self.freed):
-                m = by_point[self.freed]
-                block = np.einsum("mnap,mnai->npmi", jacobian[self.freed, ..., :p], m, optimize=True)
+                m, kept = by_point[self.freed], jacobian[:, :, self.freed].transpose(2, 0, 1, 3)
+                block = np.einsum("mnap,mnai->npmi", kept[..., :p], m, optimize=True)
                 cross[a:b, :, sh.offsets] += block.reshape(n, p, -1)
-                moved += np.einsum("mnai,mnaw->miw", m, jacobian[self.freed, ..., columns:], optimize=True)
+                moved += np.einsum("mnai,mnaw->miw", m, kept[..., columns:], optimize=True)
 
             pull = error * weight[..., None]
             in_camera = (d * pull[..., None]).sum(-2)
@@ -280,18 +280,18 @@ class SequenceEnergy:
         return sums, shared_gradient
 
     def _narrow_columns(self, state, c, d, root, ray, focal, x, out):
-        """Columns of camera c's focal length and place, whitened: out (L, n, 2, width)."""
+        """Columns of camera c's focal length and place, whitened: out (n, 2, L, width)."""
         sh = self.shared
         if not out.shape[-1]:
             return
         out[...] = 0
         if sh.focal.stop > sh.focal.start:
-            out[..., c] = (focal * ray * root).transpose(1, 0, 2)
+            out[..., c] = (focal * ray * root).transpose(0, 2, 1)
         if c and sh.cameras.stop > sh.cameras.start:
             at = sh.cameras.start - sh.focal.start + 6 * (c - 1)
-            v, w = (x - state.camera_translation[c])[:, :, None], d * root[..., None]
-            out[..., at : at + 3] = np.cross(v, w).transpose(1, 0, 2, 3)
-            out[..., at + 3 : at + 6] = w.transpose(1, 0, 2, 3)
+            v, w = (x - state.camera_translation[c])[:, None], (d * root[..., None]).transpose(0, 2, 1, 3)
+            out[..., at : at + 3] = np.cross(v, w)
+            out[..., at + 3 : at + 6] = w
 
     def _corner(self, sums):
         """The shared block of E_A from the sums of `_align`: (S, S)."""

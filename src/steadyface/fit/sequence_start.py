@@ -101,9 +101,13 @@ def image_poses(points, root_weight, reference, focal, center):
     has = (root_weight > 0).sum(-1) >= ENOUGH_POINTS
     rotation = np.tile(np.eye(3), (len(points), 1, 1))
     translation = np.tile([0, 0, 1.0], (len(points), 1))
-    if has.any():
-        weak, scale, image = weak_perspective_pose(points[has], reference, root_weight[has] ** 2)
-        rotation[has], translation[has] = before_camera(weak, np.maximum(scale, 1e-9), image - center, focal)
+    known = np.flatnonzero(has)
+    # Some at a time: the products of a long sequence would fill the memory.
+    for i in range(0, len(known), 512):
+        at = known[i : i + 512]
+        weights = root_weight[at].astype(float) ** 2
+        weak, scale, image = weak_perspective_pose(points[at].astype(float), reference, weights)
+        rotation[at], translation[at] = before_camera(weak, np.maximum(scale, 1e-9), image - center, focal)
     return rotation, translation, has
 
 
