@@ -18,8 +18,8 @@ _FOLLOW = np.array([0.12, 0.3, 0.12])
 class Outfit:
     """Clothes on a torso.
 
-    kind: of `KINDS`; color, second, tie: (3,) RGB 0..255; pattern: "plain", "stripes" or "checks"; wide: of the
-    shoulders, 1 as modelled; thick: of the neck; seed: of folds and weave.
+    kind: of `KINDS`; color, second, tie: (3,) RGB 0..255; pattern: "plain", "stripes" or "checks"; wide: of
+    the shoulders, 1 as modelled; thick: of the neck; seed: of folds and weave.
     """
 
     kind: str

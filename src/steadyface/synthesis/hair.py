@@ -76,15 +76,16 @@ class HairStyle:
             "curly": (rng.uniform(18, 45), rng.uniform(12, 36), rng.uniform(25, 50), rng.uniform(6, 10), 0.4),
             "tied": (rng.uniform(6, 12), rng.uniform(5, 9), 90, 0.8, 0.0),
             "long": (
-                rng.uniform(10, 20),
-                rng.uniform(9, 20),
-                rng.uniform(190, 380),
+                rng.uniform(7, 13),
+                rng.uniform(5, 11),
+                rng.uniform(170, 340),
                 rng.uniform(1, 8),
                 rng.uniform(0, 1),
             ),
         }[kind]
         # Hair is never bluer than it is red, whatever the light it was photographed in.
-        color = np.sort(np.asarray(color, float))[::-1]
+        red = float(np.max(color))
+        color = np.minimum([red, np.sort(color)[1], np.min(color)], red * np.array([1, 0.92, 0.86]))
         receding = kind in ("buzz", "short", "side", "bald") and rng.random() < 0.4
         return cls(
             kind=kind,
@@ -168,6 +169,7 @@ class Skull:
         their roots if these lie deeper."""
         level = self.level(points)
         needed = np.minimum(1, root) + height / self.radii.mean()
+        needed = needed * (1 - 0.3 * np.clip((points[..., 1] - 30) / 90, 0, 1))
         factor = np.maximum(needed / np.maximum(level, 1e-3), 1)[..., None]
         d = points - self.center
         # Below the centre the surface goes straight down: only the horizontal part is moved.
@@ -185,7 +187,7 @@ def grow(style, head, points, count=None):
     if style.kind == "bald":
         return None
     rng = np.random.default_rng(style.seed)
-    roots, rest = _roots(style, head, points, rng, count or (4200 if style.kind != "long" else 2800))
+    roots, rest = _roots(style, head, points, rng, count or (4200 if style.kind != "long" else 3400))
     skull = Skull(points, head.scalp)
     n = len(roots)
     steps = {"long": 13, "tied": 10, "side": 8}.get(style.kind, 6)
@@ -203,11 +205,13 @@ def grow(style, head, points, count=None):
     clump = rng.normal(0, 1, (n, 3)).astype(np.float32)
     phase, pitch = rng.uniform(0, 6.28, (n, 1)), rng.uniform(0.7, 1.3, (n, 1))
     gravity = {"long": 0.35, "tied": 0.1, "side": 0.12, "curly": 0.0}.get(style.kind, 0.05)
-    direction = flow
+    direction, steep = flow, {"tied": 0.1, "long": 0.2, "side": 0.7}.get(style.kind, 1.1)
     for k in range(1, steps):
         along = direction + np.array([0, gravity * k / 2, 0], np.float32)
         # It leaves the skin steeply and then bends over.
-        along = along + skull.outward(p) * (1.1 * np.exp(-1.2 * (k - 1)) if style.kind != "tied" else 0.1)
+        along = along + skull.outward(p) * steep * np.exp(-1.2 * (k - 1))
+        # Hanging hair closes in below the cheeks.
+        along[:, 0] -= 0.22 * np.sign(p[:, 0]) * np.clip((p[:, 1] - 40) / 60, 0, 1)
         along /= np.linalg.norm(along, axis=-1, keepdims=True)
         p = p + step * along
         floor = lift * min(1.0, 0.45 + 0.3 * k)
@@ -236,7 +240,7 @@ def grow(style, head, points, count=None):
     )
     tint = np.exp(rng.normal(-0.08, 0.16, n) + 0.1 * lock)
     tint = np.where(rng.random(n) < style.grey, -1, tint)
-    width = {"long": 1.0, "curly": 0.8, "buzz": 0.5}.get(style.kind, 0.6)
+    width = {"long": 0.7, "curly": 0.8, "buzz": 0.5}.get(style.kind, 0.6)
     return Strands(path.astype(np.float32), skull.outward(path).astype(np.float32), tint, width)
 
 

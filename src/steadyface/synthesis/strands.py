@@ -112,7 +112,7 @@ def draw_pieces(image, drawn, front, mark=None):
     # Some, dark and wide, lie beneath the others.
     under = at[:: 4 if len(at) > 3000 else 6]
     beneath = [0.84 * float(c) for c in color.mean(0)]
-    cv2.polylines(image, list(under), False, beneath, 2 * thick, cv2.LINE_8, _FRACTION)
+    cv2.polylines(image, list(under), False, beneath, max(2 * thick, 3), cv2.LINE_8, _FRACTION)
     for part, shades in zip(np.array_split(at, _LEVELS), np.array_split(color, _LEVELS), strict=True):
         if len(part):
             shade = [float(c) for c in shades.mean(0)]
