@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from steadyface.cli import app
 from steadyface.errors import InputError
 from steadyface.evaluate import report
 from steadyface.evaluate.command import parse_contenders
+from steadyface.evaluate.filming_speed import film_clips, measure_film
 from steadyface.evaluate.leaderboard import prepare, run_steadybench
 from steadyface.evaluate.prediction import Prediction
 from steadyface.evaluate.protocol import Contender
@@ -27,7 +29,9 @@ def invoke(*args):
     return CliRunner().invoke(app, [str(a) for a in args])
 
 
-@pytest.mark.parametrize("name", ["steadybench", "live", "train", "fit", "clips", "portraits", "report"])
+@pytest.mark.parametrize(
+    "name", ["steadybench", "live", "train", "fit", "film", "clips", "portraits", "report"]
+)
 def test_every_benchmark_has_a_help(name):
     result = invoke("benchmark", name, "--help")
     assert result.exit_code == 0
@@ -212,6 +216,32 @@ def test_fits_are_counted_and_are_good():
     assert rate * ms == pytest.approx(1000)
     # Noise of half a pixel in x and y, and little more.
     assert 0.6 < residual < 1.2
+
+
+def test_filming_is_timed(monkeypatch):
+    class Here:
+        def __init__(self, which):
+            self.which = which
+
+        def __enter__(self):
+            return self
+
+        def submit(self, function, size, seed):
+            assert seed == self.which
+            future = Future()
+            future.set_result((size * 4, 2.0 if function is film_clips else 1.0))
+            return future
+
+        def __exit__(self, *_):
+            pass
+
+    monkeypatch.setattr("steadyface.evaluate.filming_speed.OneCore", Here)
+    monkeypatch.setattr("steadyface.evaluate.filming_speed.cores", lambda: [3, 2, 1])
+    told = []
+    (table,) = measure_film(10, 5, progress=lambda *a: told.append(a)).tables
+    assert table.columns == ("what", "1 core", "2 cores")
+    assert [row[1:] for row in table.rows] == [(20, 40), (20, 40)]
+    assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 def test_drawn_samples_are_a_sample_set(tiny_model, tmp_path):

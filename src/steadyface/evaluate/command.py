@@ -171,6 +171,19 @@ def fit(
 
 
 @benchmark.command()
+def film(
+    frames: Annotated[int, typer.Option(help="Frames of each clip.", min=2)] = 25, out: Docs = Path("docs")
+):
+    """Frames a second of filming SteadyBench and training pictures."""
+    from .filming_speed import measure_film
+    from .report import save
+
+    with progress_bar() as tell:
+        section = measure_film(frames, progress=_told(tell, "parts"))
+    typer.echo(save(section, out))
+
+
+@benchmark.command()
 def clips(
     videos: Annotated[Path, typer.Option(help="Folder of clips with mediapipe478.npz.")] = Path(
         "../shared/data/videos"

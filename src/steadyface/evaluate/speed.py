@@ -29,13 +29,18 @@ class OneCore:
     """A process that is bound to one core and uses one thread; a context manager.
 
     Libraries choose their number of threads when they are loaded, so this process cannot do it itself.
+    which: of the cores, counted from the last; processes of different ones run at the same time.
     """
+
+    def __init__(self, which=0):
+        self.which = which
+        self._pool = None
 
     def __enter__(self):
         before = {name: os.environ.get(name) for name in _THREADS}
         os.environ.update(dict.fromkeys(_THREADS, "1"))
         try:
-            self._pool = ProcessPoolExecutor(1, get_context("spawn"), _bind)
+            self._pool = ProcessPoolExecutor(1, get_context("spawn"), _bind, (self.which,))
             # The process starts, and reads the variables, with its first task.
             self._pool.submit(os.getpid).result()
         finally:
@@ -46,18 +51,31 @@ class OneCore:
                     os.environ[name] = value
         return self
 
+    def submit(self, function, *args):
+        """Start a function of this package there: a `concurrent.futures.Future`."""
+        assert self._pool is not None
+        return self._pool.submit(function, *args)
+
     def __call__(self, function, *args):
         """What a function of this package gives there. Raises what it raises."""
-        return self._pool.submit(function, *args).result()
+        return self.submit(function, *args).result()
 
     def __exit__(self, *_):
-        self._pool.shutdown()
+        if self._pool is not None:
+            self._pool.shutdown()
 
 
-def _bind():
+def cores():
+    """The numbers of the cores that this process may use, the last first."""
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0), reverse=True)
+    return list(range(os.cpu_count() or 1))
+
+
+def _bind(which):
     cv2.setNumThreads(1)
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+        os.sched_setaffinity(0, {cores()[which]})
 
 
 class _TimedSession:
