@@ -9,6 +9,7 @@ from .eyes import iris_radius, paint_eye
 from .figure import EYE_REACH, EYE_TILES, TEETH_TILE, TORSO_TILE, Figure, below_jaw
 from .hair import Skull, grow, hair_height, hairline_distance, streaks
 from .look import Look
+from .skin_textures import grown
 
 _LINING, _TONGUE, _GUM = np.array([92, 36, 34]), np.array([168, 88, 84]), np.array([165, 92, 90])
 
@@ -29,7 +30,9 @@ class Actor:
         height = hair_height(look.hair, head.rest) * (head.exposed & ~head.ears)
         height = height * (look.hair.kind != "bald")
         self.grown = (self.skull.outward(self.neutral) * (0.85 * height)[:, None]).astype(np.float32)
-        self.strands = grow(look.hair, head, self.neutral)
+        # Small textures are for small pictures, which need fewer strands.
+        share = float(np.clip(len(look.skin.texture) / 1024, 0.3, 1))
+        self.strands = grow(look.hair, head, self.neutral, share)
         self.torso = self._fit_torso()
         self.texture = paint(figure, look)
         eyes = [head.eyeball & (side * head.rest[:, 0] > 0) for side in (1, -1)]
@@ -110,7 +113,8 @@ def paint(figure, look):
     ring = atlas.at_vertices(np.concatenate([np.zeros((figure.head_count, 2)), figure.ring]))[place]
     color[place] = paint_torso(look.outfit, skin, atlas.position[place], ring)
     gloss[place] = 6
-    return cv2.convertScaleAbs(np.maximum(color, 0)), np.clip(gloss, 0, 255).astype(np.uint8)
+    painted = grown(cv2.convertScaleAbs(np.maximum(color, 0)), atlas.raster.mask)
+    return painted, np.clip(gloss, 0, 255).astype(np.uint8)
 
 
 def _mark_skin(face, position, look, rng):
@@ -161,7 +165,7 @@ def _lay_hair(face, gloss, position, style, tone, rng):
     if style.kind == "bald":
         whole = np.maximum(whole, np.clip((inside + 8) / 10, 0, 1) * known)
     smooth = cv2.GaussianBlur(n, (0, 0), 12 * w / 1024)
-    face += (base * (1 + 0.35 * smooth[..., None]) - face) * whole[..., None]
+    face += (base * (1 + 0.3 * (w / 1024) * smooth[..., None]) - face) * whole[..., None]
     if style.kind == "bald":
         # Shaved: a shadow of stubble at most.
         cover = cover * 0.14

@@ -11,6 +11,9 @@ from .strands import Strands
 #: Kinds of hair and how often people have them.
 KINDS = {"bald": 0.04, "buzz": 0.12, "short": 0.34, "side": 0.16, "curly": 0.1, "tied": 0.14, "long": 0.1}
 
+# Strands on a head of hair where not 4200.
+_COUNT = {"long": 3400}
+
 _COLORS = (
     (16, 13, 12),
     (38, 26, 20),
@@ -178,16 +181,16 @@ class Skull:
         return self.center + moved
 
 
-def grow(style, head, points, count=None):
+def grow(style, head, points, share=1.0):
     """The `Strands` of a style on a head.
 
-    points: (V, 3) mm, the neutral head with the style's identity (teeth included). Returns None for a bald
-    head.
+    points: (V, 3) mm, the neutral head with the style's identity (teeth included); share: of the strands of
+    a whole head of hair, the fewer the wider. Returns None for a bald head.
     """
     if style.kind == "bald":
         return None
     rng = np.random.default_rng(style.seed)
-    roots, rest = _roots(style, head, points, rng, count or (4200 if style.kind != "long" else 3400))
+    roots, rest = _roots(style, head, points, rng, round(share * _COUNT.get(style.kind, 4200)))
     skull = Skull(points, head.scalp)
     n = len(roots)
     steps = {"long": 13, "tied": 10, "side": 8}.get(style.kind, 6)
@@ -241,7 +244,8 @@ def grow(style, head, points, count=None):
     tint = np.exp(rng.normal(-0.08, 0.16, n) + 0.1 * lock)
     tint = np.where(rng.random(n) < style.grey, -1, tint)
     width = {"long": 0.7, "curly": 0.8, "buzz": 0.5}.get(style.kind, 0.6)
-    return Strands(path.astype(np.float32), skull.outward(path).astype(np.float32), tint, width)
+    normal = skull.outward(path).astype(np.float32)
+    return Strands(path.astype(np.float32), normal, tint, width / np.sqrt(share))
 
 
 def _roots(style, head, points, rng, count):

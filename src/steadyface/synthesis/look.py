@@ -9,7 +9,7 @@ from .body import Outfit
 from .eyes import Eyes
 from .glasses import Glasses
 from .hair import HairStyle
-from .skins import DrawnSkins, Skin
+from .skin import Skin
 
 #: Texels along a side of the texture that faces of up to some 250 pixels are filmed with.
 TEXTURE_SIZE = 1024
@@ -42,11 +42,11 @@ class Look:
     def random(cls, rng, skins, head, size=TEXTURE_SIZE, glasses=False):
         """Anyone.
 
-        skins: `PortraitSkins` or `DrawnSkins`; head: the `Head` that wears it; size: texels along a side of
-        the texture; glasses: wear some.
+        skins: `PortraitSkins`, `DrawnSkins` or `MixedSkins`; head: the `Head` that wears it; size: texels
+        along a side of the texture; glasses: wear some.
         """
         skin = skins.draw(rng, size)
-        drawn = isinstance(skins, DrawnSkins)
+        drawn = skin.surroundings is None
         # Photographed hair gives the brows' colour away.
         color = skin.hair
         if color is not None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..render.rasterize import Raster, rasterize
 from .photograph import take_apart
+from .skin import Skin
 
 TEXTURE_SIZE = 320
 #: MediaPipe points on cheeks and forehead.
@@ -40,7 +41,6 @@ def collect_textures(head, images, labels, chosen, rng, size=TEXTURE_SIZE):
     images, labels: the cache's arrays; chosen: (M,) indices.
     """
     raster = uv_raster(head.model, size)
-    empty = (~raster.mask).astype(np.uint8)
     cheeks = np.rint(cheek_texels(head.model, size)).astype(int)
     # Lids of open eyes are narrow in a photograph: half of what they show is filled in.
     cover, lash = 0.6 * head.lid.max(1), head.lash.max(1)
@@ -49,14 +49,20 @@ def collect_textures(head, images, labels, chosen, rng, size=TEXTURE_SIZE):
         pose = (labels[key][k] for key in ("rotation", "scale", "translation", "identity", "expression"))
         photograph = take_apart(head, images[k], *pose)
         texture = photograph.wear(raster, cover, lash, rng)
-        # Extend the islands by a few texels, so that bilinear sampling at their edges finds no black.
-        texture = np.clip(texture, 0, 255).astype(np.uint8)
-        grown = cv2.dilate(texture, np.ones((5, 5), np.uint8))
-        texture = np.where(empty[..., None] > 0, grown, texture)
+        texture = grown(np.clip(texture, 0, 255).astype(np.uint8), raster.mask)
         tone = np.median(texture[cheeks[:, 1], cheeks[:, 0]], 0)
         background = np.clip(photograph.background, 0, 255).astype(np.uint8)
         rows.append((texture, tone, background, photograph.outline, labels["identity"][k]))
     return SkinTextures(*(np.stack(c) for c in zip(*rows, strict=True)))
+
+
+def grown(texture, mask):
+    """Islands extended by a few texels, so that bilinear sampling at their edges finds no black.
+
+    texture: (s, s, 3) uint8; mask: (s, s) bool, the islands.
+    """
+    out = np.where(mask[..., None], texture, 0).astype(np.uint8)
+    return np.where(mask[..., None], texture, cv2.dilate(out, np.ones((7, 7), np.uint8)))
 
 
 def cheek_texels(model, size):
@@ -83,8 +89,26 @@ def mix_texture(bank, rng):
     weight = rng.dirichlet(np.full(n, 2.0))
     # Mixed in one tone, so that a mixture is no patchwork.
     tone = bank.tone[index[0]].astype(np.float32)
-    total = 0
+    total = np.zeros(bank.textures.shape[1:], np.float32)
     for k, w in zip(index, weight, strict=True):
         gain = np.clip(tone / np.maximum(bank.tone[k], 8), 0.3, 3).astype(np.float32)
         total = total + bank.textures[k].astype(np.float32) * (w * gain)
     return total, tone
+
+
+class MixedSkins:
+    """Skins mixed of `SkinTextures`, in any tone of skin: quick to draw, for small pictures."""
+
+    def __init__(self, bank: SkinTextures):
+        self.bank = bank
+
+    def draw(self, rng, size):
+        """One `Skin` with a texture of size x size texels."""
+        texture, tone = mix_texture(self.bank, rng)
+        gain = np.ones(3)
+        if rng.random() < 0.7 or np.ptp(tone) < 0.15 * tone.mean():
+            gain = np.clip(random_skin_color(rng) / np.maximum(tone, 10), 0.12, 3.2)
+        texture = np.clip(texture * gain.astype(np.float32), 0, 255).astype(np.uint8)
+        if len(texture) != size:
+            texture = cv2.resize(texture, (size, size), interpolation=cv2.INTER_LINEAR)
+        return Skin(texture, tone * gain, None)

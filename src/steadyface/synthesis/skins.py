@@ -1,6 +1,5 @@
 """Whole skins for filmed heads, one at a time: from a cache of portraits, or drawn from the mean texture."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -12,25 +11,11 @@ from ..align.crop import Crop
 from ..errors import InputError
 from .photograph import take_apart
 from .picture import PICTURE_MARGIN, read_set
-from .skin_textures import CHEEKS, cheek_texels, random_skin_color, uv_raster
+from .skin import Skin as Skin
+from .skin_textures import CHEEKS, cheek_texels, grown, random_skin_color, uv_raster
 
 #: Largest side that a portrait is cut out again with, pixels.
 LARGEST_PICTURE = 512
-
-
-@dataclass(frozen=True)
-class Skin:
-    """The colours of someone's head.
-
-    texture: (s, s, 3) uint8 RGB in the face model's layout; tone: (3,) RGB of the cheeks, 0..255; hair: (3,)
-    RGB of the hair, or None if none is seen; surroundings: (n, n, 3) uint8, what the photograph shows around
-    the head, or None.
-    """
-
-    texture: np.ndarray
-    tone: np.ndarray
-    hair: np.ndarray | None
-    surroundings: np.ndarray | None = None
 
 
 class PortraitSkins:
@@ -81,7 +66,7 @@ class PortraitSkins:
         photograph = take_apart(head, self._picture(k), *(self.labels[key][k] for key in keys))
         raster = uv_raster(head.model, size)
         texture = photograph.wear(raster, 0.6 * head.lid.max(1), head.lash.max(1))
-        texture = _grown(np.clip(texture, 0, 255).astype(np.uint8), raster.mask)
+        texture = grown(np.clip(texture, 0, 255).astype(np.uint8), raster.mask)
         tone = _tone(texture, head.model)
         surroundings = np.clip(photograph.background, 0, 255).astype(np.uint8)
         top = photograph.skin[head.scalp & (head.rest[:, 1] < -85)]
@@ -157,19 +142,12 @@ class DrawnSkins:
             )
             texture *= 1 + (strength * rng.uniform(0.3, 2) * noise)[..., None]
         texture = np.clip(texture, 0, 255).astype(np.uint8)
-        return Skin(_grown(texture, raster.mask), _tone(texture, self.head.model), None)
+        return Skin(grown(texture, raster.mask), _tone(texture, self.head.model), None)
 
 
 def _tone(texture, model):
     at = np.rint(cheek_texels(model, len(texture))).astype(int)
     return np.median(texture[at[:, 1], at[:, 0]].astype(float), 0)
-
-
-def _grown(texture, mask):
-    """Islands extended by a few texels, so that bilinear sampling at their edges finds no black."""
-    empty = (~mask)[..., None]
-    out = np.where(empty, 0, texture).astype(np.uint8)
-    return np.where(empty, cv2.dilate(out, np.ones((7, 7), np.uint8)), out)
 
 
 def _texel_positions(raster, head):
