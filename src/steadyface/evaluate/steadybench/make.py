@@ -32,7 +32,7 @@ from .plan import CONDITIONS, ClipPlan, make_plan
 from .truth import Truth, plan_hash_of, save_truth
 
 #: Of the layout on disk and of everything that is drawn: raised whenever the same plan gives other clips.
-VERSION = 1
+VERSION = 2
 #: H.264 quality of clips whose condition does not ask for another.
 _CRF = 12
 
