@@ -17,7 +17,7 @@ from steadyface.rotation import euler_from_matrix, matrix_from_euler
 from steadyface.synthesis.backgrounds import BackgroundPool
 from steadyface.synthesis.figure import build_figure
 from steadyface.synthesis.head import build_head
-from steadyface.synthesis.occlude import OCCLUDERS, HeadPlacement, add_glasses
+from steadyface.synthesis.occlude import OCCLUDERS, HeadPlacement
 from steadyface.synthesis.picture import crop_pose, picture_points
 from steadyface.synthesis.skin_textures import (
     MixedSkins,
@@ -159,21 +159,6 @@ def test_occluders_draw_on_the_picture(head, add, yaw):
         changed += (image != 128).any(-1).sum()
     # Hair on the side that is turned away is not drawn.
     assert changed > 20 or add.__name__ == "add_hair"
-
-
-def test_glasses_go_before_the_eyes(head):
-    placement = _placement(head)
-    left, right = (
-        placement.project(placement.points478[[263, 362]]),
-        placement.project(placement.points478[[33, 133]]),
-    )
-    for seed in range(5):
-        image = np.full((160, 160, 3), 128, np.uint8)
-        add_glasses(image, placement, np.random.default_rng(seed))
-        y, x = np.nonzero((image != 128).any(-1))
-        assert x.min() < right[:, 0].min()
-        assert x.max() > left[:, 0].max()
-        assert left[:, 1].mean() - 25 < y.mean() < left[:, 1].mean() + 25
 
 
 def test_a_missing_cache_says_how_to_make_it(tmp_path):

@@ -231,6 +231,25 @@ def test_film_yields_every_frame(scene, plain):
         assert visible.shape == (scene.figure.head.model.vertex_count,)
 
 
+def test_irises_follow_the_gaze(scene, plain):
+    model = scene.figure.head.model
+    names = model.expression_names
+    expression = np.zeros((3, len(names)))
+    for row, gaze in ((0, ("eyeLookInLeft", "eyeLookOutRight")), (2, ("eyeLookOutLeft", "eyeLookInRight"))):
+        expression[row, [names.index(g) for g in gaze]] = 0.8
+    script = make_script(model, np.zeros((3, 3)), expression)
+    script = replace(script, translation=script.translation * [1, 1, 0.5])
+    shot = make_shot(scene, plain, script)
+    corners = script.image_points("ibug68", 1)[[42, 45], :2]
+    low, high = np.rint(corners.min(0) - 5).astype(int), np.rint(corners.max(0) + 5).astype(int)
+    found = []
+    for i in range(3):
+        eye = shot.frame(i)[0][low[1] : high[1], low[0] : high[0]].mean(-1)
+        found.append(np.nonzero(eye < eye.min() + 12)[1].mean())
+    # The subject's left is the image's right.
+    assert found[0] + 3 < found[1] < found[2] - 3
+
+
 def test_the_torso_follows_less_than_the_head_turns(scene, plain):
     turn = np.column_stack([np.zeros(60), np.linspace(-0.6, 0.6, 60), np.zeros(60)])
     script = make_script(scene.figure.head.model, turn)

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from steadyface.errors import InputError
-from steadyface.render.rasterize import rasterize
 from steadyface.synthesis.actor import Actor
 from steadyface.synthesis.beard import KINDS as BEARDS
 from steadyface.synthesis.beard import Beard, beard_weight
-from steadyface.synthesis.eyes import Eyes, draw_eyes, iris_radius, paint_eye
+from steadyface.synthesis.eyes import Eyes, iris_radius, paint_eye
 from steadyface.synthesis.glasses import Glasses
 from steadyface.synthesis.hair import (
     KINDS,
@@ -33,37 +32,13 @@ def head(scene):
     return scene.figure.head
 
 
-def test_irises_follow_the_gaze(head):
-    names = head.model.expression_names
-    identity = np.zeros(head.model.identity_count)
-    eyes = Eyes.random(np.random.default_rng(0))
-
-    def dark_x(name):
-        expression = np.zeros(len(names))
-        for key in name:
-            expression[names.index(key)] = 0.8
-        points = head.points(identity, expression) * np.array([4, 4, 4]) + np.array([160, 80, 0])
-        raster = rasterize(points, head.triangles, (160, 320), cull=True)
-        color = np.full((160, 320, 3), 250, np.float32)
-        draw_eyes(color, raster, head, eyes)
-        x = np.nonzero(color.mean(-1) < 40)[1]
-        assert len(x) > 20
-        return x.mean()
-
-    left = dark_x(("eyeLookOutLeft", "eyeLookInRight"))
-    ahead = dark_x(())
-    right = dark_x(("eyeLookInLeft", "eyeLookOutRight"))
-    # The subject's left is the image's right.
-    assert right + 8 < ahead < left - 8
-
-
 def test_an_eye_is_dark_in_the_middle_and_white_outside(head):
     eyes = Eyes.random(np.random.default_rng(3))
     radius = iris_radius(head.model, eyes)
     middle, ring, white = paint_eye(eyes, np.array([[0, 0], [0.7 * radius, 0], [1.6 * radius, 0]]), radius)
     assert middle.mean() < 25
     assert middle.mean() < ring.mean() < white.mean()
-    np.testing.assert_allclose(paint_eye(eyes, np.array([[0, 30.0]]), radius)[0, 0], eyes.white[0], rtol=0.1)
+    np.testing.assert_allclose(paint_eye(eyes, np.array([[0, 30.0]]), radius)[0], eyes.white, rtol=0.01)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -112,7 +112,7 @@ def render_synthetic(scene, rng, n=PICTURE_SIZE):
     image, _ = Shot(script, look, stage, conditions, rng, figure=scene.figure).frame(0)
     points = model.landmarks("mediapipe478")(identity, expression)
     placement = HeadPlacement.in_picture(*pose, points, n)
-    for add, share in OCCLUDERS[1:]:
+    for add, share in OCCLUDERS:
         if rng.random() < 0.45 * share:
             add(image, placement, rng)
     image = _camera(image, rng)

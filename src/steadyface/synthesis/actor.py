@@ -104,7 +104,7 @@ def paint(figure, look):
         n = color[place].shape[0]
         at = ((np.arange(n) + 0.5) / n - 0.5) * 2 * EYE_REACH
         offset = np.stack(np.meshgrid(at, at), -1)
-        color[place] = paint_eye(look.eyes, offset, iris_radius(head.model, look.eyes), shaded=False)
+        color[place] = paint_eye(look.eyes, offset, iris_radius(head.model, look.eyes))
         gloss[place] = 60 + 0 * side
     place = atlas.tile(TEETH_TILE)
     color[place] = _paint_teeth(look, color[place].shape[:2], rng)

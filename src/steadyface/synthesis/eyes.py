@@ -48,18 +48,15 @@ def iris_radius(model, eyes=None):
     return float(radius * (eyes.size if eyes else 1))
 
 
-def paint_eye(eyes, offset, radius, shaded=True):
+def paint_eye(eyes, offset, radius):
     """Colours of points of an eyeball.
 
-    offset: (*, 2) mm from the centre of the iris, at rest; radius: of the iris, mm; shaded: darken the upper
-    part and the corners as lids do. Returns (*, 3) float32 0..255.
+    offset: (*, 2) mm from the centre of the iris, at rest; radius: of the iris, mm. Returns (*, 3) float32
+    0..255.
     """
     x, y = offset[..., :1], offset[..., 1:]
     r = np.hypot(x, y) / radius
     paint = np.broadcast_to(eyes.white, (*offset.shape[:-1], 3)).astype(np.float32)
-    if shaded:
-        paint = paint * (1 - 0.35 * np.clip(np.abs(x) / 14, 0, 1) ** 2)
-        paint = paint * (1 - 0.4 * np.clip((1 - y) / 8, 0, 1))
     # Redder towards the corners.
     paint = paint * (1 - np.clip((np.abs(x) - 7) / 10, 0, 0.25) * np.array([0.1, 0.5, 0.5]))
     phase = np.random.default_rng(eyes.seed).uniform(0, 6, 4)
@@ -71,23 +68,6 @@ def paint_eye(eyes, offset, radius, shaded=True):
     paint = paint + (iris - paint) * np.clip((1.05 - r) / 0.1, 0, 1)
     dark = np.clip((eyes.pupil + 0.05 - r) / 0.1, 0, 1)
     return (paint + (12 - paint) * dark).astype(np.float32)
-
-
-def draw_eyes(color, raster, head, eyes):
-    """Eyes on the eyeballs' pixels, in place, following their turned vertices.
-
-    color: (h, w, 3) float32 0..255; raster: `Raster` of head.triangles; eyes: `Eyes`.
-    """
-    first = head.triangles[np.maximum(raster.triangle, 0), 0]
-    eye = raster.mask & head.eyeball[first]
-    if not eye.any():
-        return
-    corners, w = head.triangles[raster.triangle[eye]], raster.barycentric[eye]
-    # Where on the eyeball at rest the pixel lies: the irises stay where the model's landmarks have them.
-    at = np.einsum("nkc,nk->nc", head.rest[corners], w)
-    left, right = head.model.landmarks("mediapipe478").mean[[473, 468]]
-    offset = at - np.where(at[:, :1] > 0, left, right)
-    color[eye] = paint_eye(eyes, offset[:, :2], iris_radius(head.model, eyes))
 
 
 def draw_glint(canvas, center, light, project, depth):

@@ -1,4 +1,4 @@
-"""Things in front of faces: glasses, hats, hair, hands, microphones, masks, placed by the head's pose."""
+"""Things drawn in front of a face in one picture, placed by the head's pose: hats, hair, hands, masks."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,6 @@ from .picture import PICTURE_MARGIN
 
 # MediaPipe points of the mask's outline: down one cheek, under the chin, up the other, over the nose.
 _MASK = (*RIGHT_OVAL[7:], CHIN, *reversed(LEFT_OVAL[7:]), 454, 347, 330, 6, 101, 118, 234)
-_FRAME_COLORS = ((20, 18, 16), (60, 40, 25), (90, 60, 30), (120, 120, 125), (180, 150, 90), (70, 20, 25))
 
 
 @dataclass(frozen=True)
@@ -63,56 +62,12 @@ def _polygon(shape, points, soft=0.0):
     return cv2.GaussianBlur(mask, (0, 0), soft) if soft > 0.3 else mask
 
 
-def _stroke(shape, points, width, closed=False):
+def _stroke(shape, points, width):
     mask = np.zeros(shape[:2], np.uint8)
     fixed = np.rint(np.clip(points, -4000, 4000) * 16).astype(np.int32)
-    cv2.polylines(mask, [fixed], closed, 255, max(1, round(width)), cv2.LINE_AA, shift=4)
+    cv2.polylines(mask, [fixed], False, 255, max(1, round(width)), cv2.LINE_AA, shift=4)
     alpha = mask.astype(np.float32) / 255
     return alpha * min(1.0, width) if width < 1 else alpha
-
-
-def add_glasses(image, head, rng):
-    """Glasses or sunglasses, in place."""
-    eyes = [head.points478[[a, b]].mean(0) for a, b in ((33, 133), (263, 362))]
-    bridge = head.points478[6]
-    front = bridge[2] - rng.uniform(0, 4)
-    half = rng.uniform(20, 27), rng.uniform(14, 24)
-    power = rng.choice([2.0, 2.5, 4.0])
-    angle = np.linspace(0, 2 * np.pi, 33)[:-1]
-    c, s = np.cos(angle), np.sin(angle)
-    ring = np.stack(
-        [np.sign(c) * np.abs(c) ** (2 / power) * half[0], np.sign(s) * np.abs(s) ** (2 / power) * half[1]], 1
-    )
-    drop = rng.uniform(0, 6)
-    width = rng.choice([0.7, 1.5, 3.0]) * head.scale * rng.uniform(0.8, 1.3)
-    color = np.array(_FRAME_COLORS[rng.integers(len(_FRAME_COLORS))]) * rng.uniform(0.6, 1.3)
-    dark = rng.random() < 0.2
-    lens = rng.uniform(0, 60, 3) if dark else rng.uniform(150, 255, 3)
-    thickness = rng.uniform(0.6, 0.97) if dark else rng.uniform(0, 0.12)
-    glare = rng.random() < 0.3
-    inner = []
-    for k, eye in enumerate(eyes):
-        side = 1 if k else -1
-        # The frame wraps round the face a little.
-        z = front + 0.12 * np.abs(ring[:, 0] + side * abs(eye[0])) ** 1.0 - 2
-        rim = head.project(np.column_stack([eye[0] + ring[:, 0] + side, eye[1] + drop + ring[:, 1], z]))
-        blend(image, lens, thickness * _polygon(image.shape, rim))
-        if glare:
-            # A window's reflection: a bright slanted band across the lens.
-            low, high = rim.min(0), rim.max(0)
-            x = low[0] + (high[0] - low[0]) * np.array([0.2, 0.45, 0.3, 0.05]) + rng.normal(0, 1)
-            band = np.column_stack([x, [low[1], low[1], high[1], high[1]]])
-            alpha = _polygon(image.shape, band, 0.8) * _polygon(image.shape, rim)
-            blend(image, (250, 250, 255), alpha * rng.uniform(0.2, 0.8))
-        blend(image, color, _stroke(image.shape, rim, width, closed=True))
-        inner.append([eye[0] - side * (half[0] - 1), eye[1] + drop - 0.3 * half[1], front - 2])
-        # The arm on the far side hides behind the face.
-        if side * head.yaw < 0.25:
-            hinge = [eye[0] + side * half[0], eye[1] + drop - 0.4 * half[1], front + 4]
-            ear = [side * 74.0, eye[1] + 4, 88]
-            blend(image, color, _stroke(image.shape, head.project([hinge, ear]), width))
-    blend(image, color, _stroke(image.shape, head.project(inner), width))
-    return image
 
 
 def add_hat(image, head, rng):
@@ -284,7 +239,6 @@ def add_patch(image, head, rng):
 
 #: What may stand before a face, and how often among occlusions.
 OCCLUDERS = (
-    (add_glasses, 0.36),
     (add_hair, 0.2),
     (add_hat, 0.14),
     (add_hand, 0.12),

@@ -18,14 +18,11 @@ CHEEKS = [117, 118, 101, 50, 346, 347, 330, 280, 9, 151]
 class SkinTextures:
     """Textures in the face model's UV layout with what else a photograph gives.
 
-    textures: (M, s, s, 3) uint8; tone: (M, 3) median cheek colour 0..255; backgrounds: (M, n, n, 3) uint8
-    pictures without their heads; outlines: (M, A) where those heads were; fitted: (M, K) their identities.
+    textures: (M, s, s, 3) uint8; tone: (M, 3) median cheek colour 0..255; fitted: (M, K) their identities.
     """
 
     textures: np.ndarray
     tone: np.ndarray
-    backgrounds: np.ndarray
-    outlines: np.ndarray
     fitted: np.ndarray
 
 
@@ -51,8 +48,7 @@ def collect_textures(head, images, labels, chosen, rng, size=TEXTURE_SIZE):
         texture = photograph.wear(raster, cover, lash, rng)
         texture = grown(np.clip(texture, 0, 255).astype(np.uint8), raster.mask)
         tone = np.median(texture[cheeks[:, 1], cheeks[:, 0]], 0)
-        background = np.clip(photograph.background, 0, 255).astype(np.uint8)
-        rows.append((texture, tone, background, photograph.outline, labels["identity"][k]))
+        rows.append((texture, tone, labels["identity"][k]))
     return SkinTextures(*(np.stack(c) for c in zip(*rows, strict=True)))
 
 
