@@ -217,14 +217,13 @@ TICKS_PER_SECOND = 30000
 
 
 @contextmanager
-def write_video(path, size, fps, crf=20, threads=None):
+def write_video(path, size, fps, crf=20, reproducible=False):
     """Context that yields `write(image, time_s)`, which appends a frame shown from `time_s` seconds on.
 
     path: its suffix chooses the container; size: (width, height) px of every image, odd sizes too; fps:
-    nominal rate; crf: quality, 0 (best) to 51, 6 more halve the file; threads: of the encoder, by default
-    as it likes: with a number the same frames always give the same file. H.264 where PyAV carries an encoder
-    for it, else MPEG-4. The file appears when the block ends, whole, and not at all if it raises. Raises
-    OutputError if it cannot be written.
+    nominal rate; crf: quality, 0 (best) to 51, 6 more halve the file; reproducible: the same frames always
+    give the same file, more slowly. H.264 where PyAV carries an encoder for it, else MPEG-4. The file appears
+    when the block ends, whole, and not at all if it raises. Raises OutputError if it cannot be written.
     """
     import av
 
@@ -237,7 +236,7 @@ def write_video(path, size, fps, crf=20, threads=None):
                 f"cannot write {path}: no video container has the suffix {path.suffix!r}"
             ) from e
         try:
-            stream = _video_stream(container, size, fps, crf, threads)
+            stream = _video_stream(container, size, fps, crf, reproducible)
             last_tick = -1
 
             def write(image, time_s):
@@ -254,7 +253,7 @@ def write_video(path, size, fps, crf=20, threads=None):
             container.close()
 
 
-def _video_stream(container, size, fps, crf, threads):
+def _video_stream(container, size, fps, crf, reproducible):
     import av
     from av.video.stream import VideoStream
 
@@ -264,10 +263,15 @@ def _video_stream(container, size, fps, crf, threads):
     stream.pix_fmt = "yuv420p"
     stream.width, stream.height = (n + n % 2 for n in size)
     stream.codec_context.time_base = Fraction(1, TICKS_PER_SECOND)
-    if threads is not None:
-        stream.thread_count = threads
+    if reproducible:
+        # More threads would cut the frames into other pieces.
+        stream.thread_count = 1
     if encoder == "libx264":
-        stream.options = {"crf": str(crf), "preset": "veryfast"}
+        options = {"crf": str(crf), "preset": "veryfast"}
+        if reproducible:
+            # x264's guesses about frames to come differ from run to run, even with one thread.
+            options |= {"tune": "zerolatency", "x264-params": "weightp=0:scenecut=0"}
+        stream.options = options
     else:
         # These encoders know bits and no quality: as many as x264 takes on ordinary pictures.
         stream.bit_rate = int(0.2 * 2 ** ((20 - crf) / 6) * size[0] * size[1] * fps)

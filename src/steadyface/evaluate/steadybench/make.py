@@ -93,8 +93,8 @@ def film_clip(plan: ClipPlan, cast: Cast, root):
     try:
         script, conditions, frames = _scene(plan, cast)
         seen = []
-        # One thread: more would cut each frame into other pieces and give another file.
-        with write_video(work / "video.mp4", plan.size, plan.fps, crf=conditions.crf, threads=1) as write:
+        video = work / "video.mp4"
+        with write_video(video, plan.size, plan.fps, conditions.crf, reproducible=True) as write:
             for i, (image, visible) in enumerate(frames):
                 write(image, i / plan.fps)
                 seen.append(visible)
