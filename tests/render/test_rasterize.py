@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from steadyface.errors import InputError
-from steadyface.render.rasterize import rasterize, rasterize_colors
+from steadyface.render.rasterize import depth_image, rasterize, rasterize_attributes, rasterize_colors
 
 
 def _plain(points, triangles, size):
@@ -131,3 +131,21 @@ def test_one_pixel_image():
 def test_wrong_input_says_why(points, triangles, message):
     with pytest.raises(InputError, match=message):
         rasterize(points, triangles, (4, 4))
+
+
+def test_attributes_and_depth_are_those_of_the_indices():
+    rng = np.random.default_rng(4)
+    points = rng.uniform(-5, 60, (30, 3))
+    triangles = rng.integers(0, 30, (25, 3))
+    triangles = triangles[[len(set(t)) == 3 for t in triangles.tolist()]]
+    raster = rasterize(points, triangles, (50, 60))
+    values = rng.normal(0, 100, (30, 6))
+    image, depth = rasterize_attributes(points, triangles, values, (50, 60))
+    # Where two triangles meet a pixel may belong to either.
+    both = raster.mask & np.isfinite(depth)
+    gap = np.subtract(depth, raster.depth, out=np.full_like(depth, np.inf), where=both)
+    same = np.abs(gap) < 0.5
+    assert same.sum() > 0.95 * raster.mask.sum()
+    expected = (values[triangles[raster.triangle]] * raster.barycentric[..., None]).sum(-2)
+    assert np.percentile(np.abs(image - expected)[same], 98) < 3
+    np.testing.assert_array_equal(depth_image(points, triangles, (50, 60)), depth)

@@ -129,6 +129,10 @@ def build_figure(head):
     pairs = np.stack([triangles.ravel(), uv_triangles.ravel()], -1)
     pairs, corner = np.unique(pairs, axis=0, return_inverse=True)
     rest = np.concatenate([head.rest, torso]).astype(np.float32)
+    shelter = _shelter(rest, triangles)
+    # With the mouth shut nothing reaches what is in it: how it opens is not known here.
+    inner = np.concatenate([head.inside | head.teeth | head.tongue, np.zeros(len(torso), bool)])
+    shelter = np.where(inner, 0.75, shelter)
     bend = np.concatenate([_bend(head), np.ones(len(torso))]).astype(np.float32)
     return Figure(
         head=head,
@@ -136,7 +140,7 @@ def build_figure(head):
         source=pairs[:, 0],
         corners=corner.reshape(-1, 3).astype(np.int32),
         uv=uv[pairs[:, 1]].astype(np.float32),
-        shelter=_shelter(rest, triangles).astype(np.float32),
+        shelter=shelter.astype(np.float32),
         bend=bend,
         torso=torso,
         ring=ring,
