@@ -79,6 +79,7 @@ def rasterize_colors(points, triangles, colors, size, cull=False):
     if len(triangles) == 0 or min(size) == 0:
         return np.zeros((*size, 3), np.float32), np.zeros(size, bool)
     image, depth = _draw(points, triangles, np.asarray(colors, np.float32), size, cull, flat=False)
+    assert image is not None
     return image, np.isfinite(depth)
 
 
