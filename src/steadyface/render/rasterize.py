@@ -79,7 +79,6 @@ def rasterize_colors(points, triangles, colors, size, cull=False):
     if len(triangles) == 0 or min(size) == 0:
         return np.zeros((*size, 3), np.float32), np.zeros(size, bool)
     image, depth = _draw(points, triangles, np.asarray(colors, np.float32), size, cull, flat=False)
-    assert image is not None
     return image, np.isfinite(depth)
 
 
@@ -139,7 +138,7 @@ def _draw(points, triangles, colors, size, cull, flat):
     identity = np.eye(4, dtype=np.float32)[:3]
     view = (identity, _FOV_Y, distance - spread, z_far, settings)
     if colors is None:
-        image = None
+        image = np.zeros((h, w, 0), np.float32)
         cv2.triangleRasterizeDepth(eye[None], triangles[None], depth, *view)
     else:
         image = np.zeros((h, w, 3), np.float32)
