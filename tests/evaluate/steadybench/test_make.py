@@ -9,7 +9,7 @@ from steadyface.errors import OutputError
 from steadyface.evaluate.datasets import read_dataset
 from steadyface.evaluate.steadybench import make as m
 from steadyface.evaluate.steadybench.cast import build_cast
-from steadyface.evaluate.steadybench.contact_sheet import contact_sheet, save_contact_sheet
+from steadyface.evaluate.steadybench.contact_sheet import contact_sheet, preview, save_sheet
 from steadyface.evaluate.steadybench.plan import make_plan
 
 FRAMES, SIZE = 3, (160, 120)
@@ -62,7 +62,7 @@ def test_one_plan_gives_one_film(root, plan, cast, tmp_path):
     assert (tmp_path / "other" / "video.mp4").read_bytes() != (root / plan[0].name / "video.mp4").read_bytes()
 
 
-def plain_film(script, *_, figure):
+def plain_film(script, *_, figure, frames):
     for _ in range(len(script)):
         yield np.zeros((SIZE[1], SIZE[0], 3), np.uint8), np.ones(script.model.vertex_count, bool)
 
@@ -93,9 +93,9 @@ def test_what_is_there_is_kept_and_the_rest_is_filmed_again(plan, cast, tmp_path
 def test_an_interruption_leaves_whole_clips_and_no_table(plan, cast, tmp_path, monkeypatch):
     begun = []
 
-    def broken(script, *args, figure):
+    def broken(script, *args, **options):
         begun.append(script)
-        frames = plain_film(script, *args, figure=figure)
+        frames = plain_film(script, *args, **options)
         yield next(frames)
         if len(begun) == 2:
             raise KeyboardInterrupt
@@ -122,6 +122,13 @@ def test_the_contact_sheet_shows_a_frame_of_every_clip(root, tmp_path):
     assert all(sheet[60 * r : 60 * r + 60, 80 * c : 80 * c + 80].std() > 5 for r, c in ((0, 3), (1, 1)))
     marked = contact_sheet(root, columns=4, width=80, landmarks=True)
     assert (marked != sheet).any()
-    save_contact_sheet(root, tmp_path / "sheet.jpg", most_bytes=30_000, columns=3, width=160)
+    save_sheet(contact_sheet(root, columns=3, width=160), tmp_path / "sheet.jpg", most_bytes=30_000)
     assert (tmp_path / "sheet.jpg").stat().st_size <= 30_000
     assert cv2.imread(str(tmp_path / "sheet.jpg")).shape == (240, 480, 3)
+
+
+def test_a_preview_shows_what_will_be_filmed(root, plan, cast):
+    early = preview(plan[1:2], cast, columns=1, width=160)
+    filmed = contact_sheet(root, columns=1, width=160)[120:240]
+    # The video is compressed, the preview is not.
+    assert np.abs(early.astype(int) - filmed).mean() < 3

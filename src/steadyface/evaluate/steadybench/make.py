@@ -32,7 +32,7 @@ from .plan import CONDITIONS, ClipPlan, make_plan
 from .truth import Truth, plan_hash_of, save_truth
 
 #: Of the layout on disk and of everything that is drawn: raised whenever the same plan gives other clips.
-VERSION = 2
+VERSION = 3
 #: H.264 quality of clips whose condition does not ask for another.
 _CRF = 12
 
@@ -91,7 +91,7 @@ def film_clip(plan: ClipPlan, cast: Cast, root):
     shutil.rmtree(work, ignore_errors=True)
     make_folder(work)
     try:
-        script, conditions, frames = _scene(plan, cast)
+        script, conditions, frames = film_frames(plan, cast)
         seen = []
         video = work / "video.mp4"
         with write_video(video, plan.size, plan.fps, conditions.crf, reproducible=True) as write:
@@ -109,8 +109,11 @@ def film_clip(plan: ClipPlan, cast: Cast, root):
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _scene(plan, cast):
-    """The script of a plan, the `Conditions` it is filmed under and an iterator over its frames."""
+def film_frames(plan, cast, frames=None):
+    """The script of a plan, the `Conditions` it is filmed under, and its frames as `film` gives them.
+
+    frames: which, default all.
+    """
     # One generator for each part: more draws in one part change no other.
     script_rng, look_rng, stage_rng, film_rng = (np.random.default_rng([plan.seed, k]) for k in range(4))
     script = draw_script(plan, cast.model, script_rng, cast.fitted)
@@ -119,7 +122,11 @@ def _scene(plan, cast):
     look = look_of_tone(look, plan.tone, look_rng)
     stage = Stage.random(stage_rng, plan.size, cast.of_tone(plan.tone))
     conditions = Conditions(**{"crf": _CRF, **CONDITIONS[plan.condition]})
-    return script, conditions, film(script, look, stage, conditions, film_rng, figure=cast.figure)
+    return (
+        script,
+        conditions,
+        film(script, look, stage, conditions, film_rng, figure=cast.figure, frames=frames),
+    )
 
 
 def _film_all(plans, root, portraits, model, processes, step):
@@ -192,7 +199,7 @@ def main(
     sheet: Annotated[Path | None, typer.Option(help="Picture with a frame of each clip.")] = None,
 ):
     """Film SteadyBench's clips and their exact truth into a folder."""
-    from .contact_sheet import save_contact_sheet
+    from .contact_sheet import contact_sheet, save_sheet
 
     def progress(done, total):
         typer.echo(f"\r{done} of {total} frames", nl=False, err=True)
@@ -207,7 +214,7 @@ def main(
     )
     typer.echo("", err=True)
     if sheet:
-        save_contact_sheet(root, sheet)
+        save_sheet(contact_sheet(root), sheet)
         typer.echo(sheet)
     if portraits is None:
         typer.echo(
