@@ -16,11 +16,13 @@ from steadyface.cli import app
 from steadyface.errors import InputError
 from steadyface.evaluate import report
 from steadyface.evaluate.command import parse_contenders
+from steadyface.evaluate.datasets.steadybench import read_table
 from steadyface.evaluate.filming_speed import film_clips, measure_film
 from steadyface.evaluate.leaderboard import prepare, run_steadybench
 from steadyface.evaluate.prediction import Prediction
 from steadyface.evaluate.protocol import Contender
 from steadyface.evaluate.speed import STAGES, OneCore, fit_row, measure_live, random_faces
+from steadyface.evaluate.steadybench.make import VERSION
 from steadyface.evaluate.training_speed import TimedStream, write_drawn_samples
 from steadyface.learn.samples import load_samples
 
@@ -112,7 +114,7 @@ def benchmark_folder(tmp_path, tiny_model, monkeypatch):
     root = tmp_path / "bench"
     root.mkdir()
     rows = [{"name": f"{c}01", "category": c} for c in "ABC"]
-    table = {"format": "steadybench", "version": 1, "seed": 0, "textures": "mean", "clips": rows}
+    table = {"format": "steadybench", "version": VERSION, "seed": 0, "textures": "mean", "clips": rows}
     (root / "steadybench.json").write_text(json.dumps(table))
     clips = []
     for i, row in enumerate(rows):
@@ -176,6 +178,29 @@ def test_a_benchmark_is_filmed_once_and_no_other_takes_its_place(benchmark_folde
     ):
         with pytest.raises(InputError, match=words):
             prepare(root, *args, print, make)
+
+
+def test_another_version_is_filmed_again(benchmark_folder, tmp_path):
+    table = read_table(benchmark_folder[0]) | {"version": -1}
+    made = []
+
+    def make(folder, plan, *, portraits, seed, progress):
+        made.append(portraits)
+
+    for textures, portraits, again in (
+        ("mean", None, True),
+        ("heldout-9", "faces", True),
+        ("heldout-9", None, False),
+    ):
+        (tmp_path / "steadybench.json").write_text(json.dumps(table | {"textures": textures}))
+        made.clear()
+        if again:
+            prepare(tmp_path, portraits, 0, 3, print, make)
+            assert made == [portraits]
+        else:
+            with pytest.raises(InputError, match=r"version -1 of the benchmark.*give --portraits"):
+                prepare(tmp_path, portraits, 0, 3, print, make)
+            assert not made
 
 
 def test_the_live_trackers_stages_are_told_apart():

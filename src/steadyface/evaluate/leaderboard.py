@@ -56,24 +56,35 @@ def run_steadybench(root, portraits, seed, clips, contenders, docs, tell, *, mak
 
 
 def prepare(root, portraits, seed, clips, tell, make=None):
-    """Film the benchmark unless it is there whole. Raises InputError if the folder holds another one."""
-    if not (root / "steadybench.json").is_file():
-        if make is None:
-            from .steadybench.make import make_steadybench as make
-        make(
-            *(root, make_plan(seed, clips)),
-            portraits=portraits,
-            seed=seed,
-            progress=lambda done, total: tell("filming, frames", done, total),
-        )
-        return
-    table = read_table(root)
-    held = {"seed": table["seed"], "clips": len(table["clips"]), "portraits": table["textures"] != "mean"}
-    # A benchmark that is there needs no portraits any more.
-    asked = {"seed": seed, "clips": clips, "portraits": portraits is not None or held["portraits"]}
-    for name, value in asked.items():
-        if held[name] != value:
+    """Film the benchmark unless it is there whole and of this version.
+
+    Raises InputError if the folder holds another one, or another version of it whose portraits are not given.
+    """
+    from .steadybench.make import VERSION, make_steadybench
+
+    make = make or make_steadybench
+    if (root / "steadybench.json").is_file():
+        table = read_table(root)
+        real = table["textures"] != "mean"
+        held = {"seed": table["seed"], "clips": len(table["clips"]), "portraits": real}
+        # A benchmark that is there needs no portraits any more.
+        asked = {"seed": seed, "clips": clips, "portraits": portraits is not None or real}
+        for name, value in asked.items():
+            if held[name] != value:
+                raise InputError(
+                    f"{root} holds a benchmark with {name} {held[name]}, not {value}: give the same, another "
+                    "--root, or delete that folder"
+                )
+        if table["version"] == VERSION:
+            return
+        if real and portraits is None:
             raise InputError(
-                f"{root} holds a benchmark with {name} {held[name]}, not {value}: give the same, another "
-                "--root, or delete that folder"
+                f"{root} holds version {table['version']} of the benchmark, this is version {VERSION}: give "
+                "--portraits, and it is filmed again"
             )
+    make(
+        *(root, make_plan(seed, clips)),
+        portraits=portraits,
+        seed=seed,
+        progress=lambda done, total: tell("filming, frames", done, total),
+    )
