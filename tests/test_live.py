@@ -3,7 +3,7 @@ import pytest
 from scene import SIZE, Scene, moving_face, nothing, seen_during, still_face
 
 from steadyface.errors import InputError
-from steadyface.live import LiveTracker
+from steadyface.live import LiveSettings, LiveTracker
 
 FPS = 30
 
@@ -237,3 +237,27 @@ def test_a_vague_answer_is_checked_by_the_detector(tiny_model):
     assert ids(frames) == [[0]] * 20
     assert scene.detector_calls == [0, 10]
     assert error_px(scene, tiny_model, frames) < 2
+
+
+def test_a_face_that_something_covers_is_lost_until_it_is_seen_again(tiny_model):
+    """Over the hidden frames the network guesses: where the face was, and more vaguely than usual."""
+    from dataclasses import replace
+
+    scene = Scene([still_face(tiny_model)])
+
+    def covered(image, crops):
+        answers = scene.regressor(image, crops)
+        vaguer = {True: 2.5, False: 1.0}[8 <= scene.index(image) < 12]
+        return [replace(a, landmark_sigma=vaguer * a.landmark_sigma) for a in answers]
+
+    usual = scene.truth(0)[0].vagueness
+    for first_sigma, shown in ((2 * usual, 0), (3 * usual, 1)):
+        # A detector that still sees it there brings it back only if a new face might be as vague.
+        settings = LiveSettings(first_sigma=first_sigma)
+        tracker = LiveTracker(
+            model=tiny_model, detector=scene.detector, regressor=covered, max_faces=1, settings=settings
+        )
+        with tracker as live:
+            frames = [live(scene.image(i), i / FPS) for i in range(16)]
+        assert [len(f) for f in frames[8:12]] == [shown] * 4
+        assert ids(frames[:8] + frames[12:]) == [[0]] * 12

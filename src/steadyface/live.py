@@ -21,12 +21,13 @@ class LiveSettings:
 
     confidence: below it a face counts as lost; first_confidence: a new face needs as much. Crop sides that
     are believed, px and times the longer side of the image: smallest_px, largest. sigma: largest believed
-    mean landmark uncertainty over the crop's side. largest_step: move of the crop in one frame over its
-    side, largest_zoom: ratio of sides. doubt: times the face's usual uncertainty at which an answer is
-    doubted; settled: distance in sides (`crop_distance`) between the crop that was looked at and the face
-    found in it from which it is doubted too. rescue_every_s: time between the detector's looks at doubted
-    faces; look_every_s: between its looks for new faces while others are followed. ids: when two crops hold
-    one face, and when a lost face gets its id back.
+    mean landmark uncertainty over the crop's side; first_sigma: of a new face. hidden: times the face's usual
+    uncertainty beyond which something covers it, and it counts as lost. largest_step: move of the crop in
+    one frame over its side, largest_zoom: ratio of sides. doubt: times the face's usual uncertainty at which
+    an answer is doubted; settled: distance in sides (`crop_distance`) between the crop that was looked at
+    and the face found in it from which it is doubted too. rescue_every_s: time between the detector's looks
+    at doubted faces; look_every_s: between its looks for new faces while others are followed. ids: when two
+    crops hold one face, and when a lost face gets its id back.
     """
 
     confidence: float = 0.5
@@ -34,6 +35,8 @@ class LiveSettings:
     smallest_px: float = 12.0
     largest: float = 4.0
     sigma: float = 0.12
+    first_sigma: float = 0.03
+    hidden: float = 2.0
     largest_step: float = 0.6
     largest_zoom: float = 1.6
     doubt: float = 2.0
@@ -170,7 +173,8 @@ class LiveTracker:
         """The best alignment of a followed face, or None if it is lost; first: the answer to its old crop.
 
         A doubted answer is asked again where it points, or in a larger square if it points nowhere; if that
-        is doubted too, where the detector finds the face.
+        is doubted too, where the detector finds the face. A face of which only far vaguer answers than usual
+        come is hidden, and lost.
         """
         if not self._is_doubted(frame, before, before.crop, first):
             return first
@@ -181,7 +185,8 @@ class LiveTracker:
             crops += self._detected(before, time_s, detect)
             answers += self._regressor(frame, crops[2:]) if len(crops) > 2 else []
         sure = [a for c, a in zip(crops, answers, strict=True) if not self._is_doubted(frame, before, c, a)]
-        likely = [a for a in answers if self._is_continued(frame, before.crop, a)]
+        shown = self.settings.hidden * before.usual
+        likely = [a for a in answers if self._is_continued(frame, before.crop, a) and a.vagueness <= shown]
         return sure[-1] if sure else min(likely, key=lambda a: a.vagueness, default=None)
 
     def _detected(self, before, time_s, detect):
@@ -249,6 +254,7 @@ class LiveTracker:
         # rough; the network's own, of the first run, is the one it was trained to see.
         first = self._aligned(frame, detections[: 2 * room], 0.0)
         second = self._aligned(frame, first, self.settings.first_confidence)
+        second = [a for a in second if a.vagueness <= self.settings.first_sigma]
         new = self._ids.new_faces(time_s, self._distinct(second, followed)[:room])
         return {face_id: alignment for face_id, alignment, _ in new}
 
