@@ -200,6 +200,18 @@ def test_errors_are_pooled_over_the_frames_that_all_methods_found():
     assert groups_of(c, "condition") == []
 
 
+def test_a_third_method_does_not_decide_which_frames_two_are_compared_on():
+    first = made_result("a", "A1", [1, 1, 8], nmf=1.0)
+    second = made_result("b", "A1", [4, 4, 2], nmf=2.0)
+    third = made_result("c", "A1", [1, 1, 1], found=[1, 1, 0], nmf=2.0)
+    # (1 + 1 + 8) / (4 + 4 + 2), and not 2 / 8.
+    for results in ([first, second], [first, second, third]):
+        nme, nmf = ahead(results, "a", "b")
+        assert nme.value == pytest.approx(1)
+        assert nmf.value == pytest.approx(0.5)
+    assert ahead([first, third], "a", "b") == ()
+
+
 def test_figures_of_clips_are_averaged_where_they_are_known():
     results = [made_result("a", f"A{i}", [1.0], nmf=v, lag=v) for i, v in enumerate((1.0, 2.0, 6.0))]
     results.append(made_result("a", "A3", [1.0]))
