@@ -16,10 +16,10 @@ import numpy as np
 
 from steadyface.align.crop import Crop
 from steadyface.face_model.morphable import load_face_model
-from steadyface.learn.samples import PICTURE_MARGIN, read_set
 from steadyface.render.rasterize import rasterize
 from steadyface.render.shade import vertex_normals
 from steadyface.rotation import matrix_from_euler
+from steadyface.synthesis.picture import PICTURE_MARGIN, read_set
 from steadyface.synthesis.split import is_held_out
 
 SIZE = 1024

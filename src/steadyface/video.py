@@ -267,7 +267,7 @@ def _video_stream(container, size, fps, crf, reproducible):
         # More threads would cut the frames into other pieces.
         stream.thread_count = 1
     if encoder == "libx264":
-        options = {"crf": str(crf), "preset": "veryfast"}
+        options: dict = {"crf": str(crf), "preset": "veryfast"}
         if reproducible:
             # x264's guesses about frames to come differ from run to run, even with one thread.
             options |= {"tune": "zerolatency", "x264-params": "weightp=0:scenecut=0"}

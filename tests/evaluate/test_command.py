@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import time
 from concurrent.futures import Future
 from dataclasses import replace
@@ -291,3 +292,12 @@ def test_waiting_for_batches_is_timed():
     assert [next(stream), next(stream)] == ["batch", "batch"]
     assert 0.04 <= stream.seconds < 0.4
     assert stream.next == 5
+
+
+def test_without_matplotlib_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(InputError, match="extra 'evaluate'"):
+        run_steadybench(tmp_path / "bench", None, 0, 3, [], tmp_path / "docs", print, make=pytest.fail)
+    result = invoke("evaluate", "videos", "--root", tmp_path / "none", "--out", tmp_path / "report")
+    assert "extra 'evaluate'" in str(result.exception)
+    assert list(tmp_path.iterdir()) == []

@@ -38,12 +38,13 @@ def evaluate(
     The method is "live" unless others are given. A run that was interrupted goes on where it stopped.
     """
     from .datasets import read_dataset
-    from .plots import draw_all
+    from .plots import check_plotting, draw_all
     from .protocol import evaluate as run
     from .protocol import limited
     from .report import save_alone
     from .tables import Comparison, dataset_section
 
+    check_plotting()
     contenders = parse_contenders(method, peer, prediction)
     options = dict(_pair(text, "--option", "NAME=VALUE") for text in option or ())
     items = limited(read_dataset(dataset, root, **options), limit)

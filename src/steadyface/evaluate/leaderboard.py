@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from .datasets.steadybench import read_steadybench, read_table
-from .plots import draw_all
+from .plots import check_plotting, draw_all
 from .protocol import evaluate
 from .report import save
 from .steadybench.plan import CATEGORIES, make_plan
@@ -25,6 +25,7 @@ def run_steadybench(root, portraits, seed, clips, contenders, docs, tell, *, mak
     what is done, how much, and of how much; make, run: stand-ins for filming and running. Raises InputError
     if the folder holds another benchmark.
     """
+    check_plotting()
     root, docs = Path(root), Path(docs)
     prepare(root, portraits, seed, clips, tell, make)
     options = {} if run is None else {"run": run}

@@ -39,12 +39,17 @@ def draw_all(comparison, folder, prefix=""):
     return drawn
 
 
-def _figure():
+def check_plotting():
+    """Raises InputError without matplotlib: for callers that work long before they draw."""
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure
     except ModuleNotFoundError as e:
         raise InputError("figures need matplotlib: install steadyface with its extra 'evaluate'") from e
-    figure = Figure(figsize=(6.4, 4.2), layout="constrained")
+    return matplotlib.figure
+
+
+def _figure():
+    figure = check_plotting().Figure(figsize=(6.4, 4.2), layout="constrained")
     axes = figure.add_subplot()
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

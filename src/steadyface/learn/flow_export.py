@@ -68,7 +68,7 @@ def _trace(inference, image):
             torch.onnx.export(
                 inference,
                 (image,),
-                buffer,
+                buffer,  # pyright: ignore[reportArgumentType]
                 input_names=["image"],
                 output_names=["position", "sigma"],
                 dynamic_axes={k: {0: "N"} for k in ("image", "position", "sigma")},

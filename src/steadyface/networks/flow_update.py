@@ -108,7 +108,7 @@ class FlowUpdate(nn.Module):
             )
 
     def prepare(self, context):
-        return [gru.prepare(context) for gru in self.gru]
+        return [gru.prepare(context) for gru in self.gru]  # pyright: ignore[reportCallIssue]
 
     def forward(self, h, context, correlation, flow, sigma):
         motion = self.encoder(correlation, flow, sigma)

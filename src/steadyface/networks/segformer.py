@@ -36,7 +36,7 @@ class SegFormer(nn.Module):
                 hidden_sizes=list(channels),
                 num_attention_heads=[1, 2, 5, 8],
                 decoder_hidden_size=head,
-                num_labels=outputs,
+                num_labels=outputs,  # pyright: ignore[reportCallIssue]
             )
         )
 

@@ -146,7 +146,7 @@ def _tint(canvas, at, glasses, fraction):
         band = np.zeros_like(glass)
         corners = np.column_stack([x, [low[1], low[1], high[1], high[1]]]).astype(np.int32)
         cv2.fillPoly(band, [corners], 255, cv2.LINE_8, fraction)
-        band = cv2.blur(band, (5, 5)) & glass
+        band = cv2.bitwise_and(cv2.blur(band, (5, 5)), glass)
         part[:] = cv2.add(
             part, cv2.cvtColor(cv2.convertScaleAbs(band, alpha=0.5 * glasses.glare), cv2.COLOR_GRAY2RGB)
         )

@@ -39,7 +39,7 @@ class Sensor:
         # Drawn once and cut out anew at random in every frame: noise drawn anew would take longer than faces.
         self.bank = np.empty((h + _SPARE, w + _SPARE, 3), np.int16)
         cv2.setRNGSeed(int(rng.integers(2**31 - 1)))
-        cv2.randn(self.bank, (0, 0, 0), (16 * noise,) * 3)
+        cv2.randn(self.bank, (0, 0, 0), (16 * noise,) * 3)  # pyright: ignore[reportCallIssue, reportArgumentType]
         self.bank = (self.bank // 16).astype(np.int16)
         self.seed = int(rng.integers(2**31))
 
