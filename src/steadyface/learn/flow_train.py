@@ -3,15 +3,13 @@
 ``python -m steadyface.learn.flow_train --set cache/profiled=1 --minutes 60 --out runs/flow``
 """
 
-import time
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import torch
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..errors import InputError
 from ..face_model.morphable import load_face_model
@@ -20,16 +18,16 @@ from ..networks.mobilenet import MobileNet
 from ..networks.uv_chart import smoothest_map, uv_chart
 from ..networks.uv_flow import FULL, TINY, UVFlow, UVFlowConfig
 from .batches import BatchStream
-from .checkpoint import Average, load_checkpoint, save_checkpoint
+from .checkpoint import Average, load_checkpoint
 from .flow_batches import FlowBatchConfig, FlowBatchMaker
 from .flow_export import export_flow
 from .flow_loss import alignment_loss
 from .flow_points import FlowPoints
 from .flow_validate import FlowHeldOut
-from .log import Log, plot
+from .log import Log
 from .parameters import CROP_SIDE_MM
-from .schedule import progress_of, rate_factor
-from .settings import with_setting
+from .run import Run
+from .settings import read_shares, with_setting
 from .start_weights import read_weights, unfold
 from .train import keep_memory, make_optimizer
 
@@ -118,8 +116,8 @@ def start_from(network, path, images):
         unfold(network, images)
 
 
-class FlowTrainer:
-    """The state of a run: network, average, optimizer, data; `run` spends the budget."""
+class FlowTrainer(Run):
+    """The training of a dense alignment network."""
 
     def __init__(self, config, resume=False, model=None):
         if config.network.image_size != config.batches.image_size:
@@ -127,6 +125,7 @@ class FlowTrainer:
                 f"the network takes pictures of {config.network.image_size} px, the batches have "
                 f"{config.batches.image_size}: give both the same image_size"
             )
+        super().__init__()
         self.config = config
         self.out = Path(config.out)
         self.out.mkdir(parents=True, exist_ok=True)
@@ -144,7 +143,6 @@ class FlowTrainer:
         averaged = new_network(config.network, self.chart)
         for n in (self.network, averaged):
             n.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.iteration, self.batch, self.seconds = 0, 0, 0.0
         checkpoint = self.out / "checkpoint.pt"
         state = load_checkpoint(checkpoint) if resume and checkpoint.is_file() else None
         if state is None and config.init_from:
@@ -153,7 +151,7 @@ class FlowTrainer:
         self.optimizer = make_optimizer(config, self.network)
         self.average = Average(self.network, averaged, config.average_decay)
         if state is not None:
-            self._restore(state)
+            self.restore(state)
         self.heldout = {
             k: FlowHeldOut(v, self.model, self.chart, config.batches.image_size)
             for k, v in config.heldout.items()
@@ -168,32 +166,9 @@ class FlowTrainer:
             return mean
         return smoothest_map(self.chart.position, mean, self.config.network.uv_size).astype(np.float32)
 
-    def _restore(self, state):
-        self.network.load_state_dict(state["network"])
-        self.average.module.load_state_dict(state["average"])
-        self.average.count = state["average_count"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.iteration, self.batch, self.seconds = state["iteration"], state["batch"], state["seconds"]
-        torch.set_rng_state(state["rng"])
-
-    def save(self):
-        """Write the checkpoint; batches are a function of their number, so that number is their state."""
-        save_checkpoint(
-            self.out / "checkpoint.pt",
-            config=asdict(self.config),
-            network=self.network.state_dict(),
-            average=self.average.module.state_dict(),
-            average_count=self.average.count,
-            optimizer=self.optimizer.state_dict(),
-            iteration=self.iteration,
-            batch=self.batch,
-            seconds=self.seconds,
-            rng=torch.get_rng_state(),
-        )
-
-    def progress(self):
-        """How much of the budget is spent, 0 to 1."""
-        return progress_of(self.iteration, self.seconds / 60, self.config.iterations, self.config.minutes)
+    def stream(self):
+        c = self.config
+        return BatchStream(c.batches, self.batch, c.workers, maker=self.maker, kind=FlowBatchMaker)
 
     def _tensors(self, arrays):
         batch = {k: torch.from_numpy(v).to(self.device) for k, v in arrays.items()}
@@ -207,77 +182,18 @@ class FlowTrainer:
         truth = self.points(batch["params"], batch["inverse_distance"], batch["principal"])
         self.optimizer.zero_grad(set_to_none=True)
         total, terms = alignment_loss(self.network(batch["image"]), truth, self.weight, self.config.decay)
-        total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
-        # One batch gone wrong must not end the run: skip a step without a finite gradient.
-        if norm.isfinite():
-            self.optimizer.step()
+        norm = self.descend(total)
         millimetres = terms.pop("vertex_px") * CROP_SIDE_MM / self.config.batches.image_size
         return {**terms, "vertex_mm": millimetres, "gradient": norm}
 
     def advance(self, stream):
-        """One iteration of the run. Returns its terms."""
-        c = self.config
-        rate = c.learning_rate * rate_factor(self.progress(), c.schedule, c.warmup)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
+        """One iteration. Returns its terms and the name of the loss."""
+        rate = self.set_rate()
         terms = self.step(next(stream))
         self.iteration += 1
         self.batch = stream.next
         self.average.update()
-        return {**terms, "rate": rate}
-
-    def validate(self):
-        """Log and return the held-out errors of the averaged weights: name to dict."""
-        results = {name: heldout(self.average.module) for name, heldout in self.heldout.items()}
-        for name, r in results.items():
-            self.log.write(kind="heldout", set=name, iteration=self.iteration, minutes=self.seconds / 60, **r)
-        return results
-
-    def run(self, show=True):
-        """Train until the budget is spent. Returns the last held-out errors; Ctrl-C saves and ends early."""
-        c, results = self.config, {}
-        self.network.train()
-        bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>5.1f} %"),
-            TimeElapsedColumn(), TextColumn("{task.fields[state]}"), disable=not show,
-        )  # fmt: skip
-        stream = BatchStream(c.batches, self.batch, c.workers, maker=self.maker, kind=FlowBatchMaker)
-        with stream, bar:
-            task = bar.add_task("training", total=1.0, state="")
-            validated = saved = logged = time.monotonic()
-            rows, state = [], ""
-            try:
-                while self.progress() < 1:
-                    first = time.monotonic()
-                    rows.append(self.advance(stream))
-                    now = time.monotonic()
-                    self.seconds += now - first
-                    if now - logged > 5 or self.progress() >= 1:
-                        record = {k: sum(float(r[k]) for r in rows) / len(rows) for k in rows[0]}
-                        speed = len(rows) * c.batches.size / (now - logged)
-                        self.log.write(
-                            kind="train", iteration=self.iteration, minutes=self.seconds / 60, winner="nll",
-                            images_per_s=speed, **record,
-                        )  # fmt: skip
-                        text = f"{self.iteration} it, {speed:.0f} img/s, {record['vertex_mm']:.2f} mm"
-                        bar.update(task, completed=self.progress(), state=f"{text} {state}")
-                        logged, rows = now, []
-                    if now - validated > 60 * c.validate_minutes:
-                        results = self.validate()
-                        state = ", ".join(f"{k} {v['error']:.2f} %" for k, v in results.items())
-                        validated = logged = time.monotonic()
-                        rows = []
-                    if now - saved > 60 * c.checkpoint_minutes:
-                        self.save()
-                        saved = time.monotonic()
-                results = self.validate()
-            except KeyboardInterrupt:
-                bar.console.print("interrupted: saving; go on with --resume")
-            self.save()
-            bar.update(task, completed=self.progress())
-        plot(self.log.path, self.out / "log.png")
-        return results
+        return {**terms, "rate": rate}, "nll"
 
 
 def train_flow(config, resume=False, show=True):
@@ -321,13 +237,9 @@ def main(
         if not isinstance(sizes, UVFlowConfig):
             raise InputError(f"{network!r} regresses directly and has no refinements: leave them out")
         sizes = replace(sizes, iterations=refinements)
-    shares = {}
-    for text in sets:
-        folder, _, share = text.partition("=")
-        shares[folder] = float(share or 1)
     config = FlowTrainConfig(
         out=out,
-        batches=FlowBatchConfig(shares, size=batch, image_size=sizes.image_size),
+        batches=FlowBatchConfig(read_shares(sets), size=batch, image_size=sizes.image_size),
         network=sizes,
         learning_rate=learning_rate,
         minutes=minutes,

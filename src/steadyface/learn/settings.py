@@ -6,6 +6,18 @@ from dataclasses import fields, is_dataclass, replace
 from ..errors import InputError
 
 
+def read_shares(texts):
+    """Folder to share of sample sets, each written "folder" or "folder=0.6". Raises InputError for others."""
+    shares = {}
+    for text in texts:
+        folder, _, share = text.partition("=")
+        try:
+            shares[folder] = float(share or 1)
+        except ValueError as e:
+            raise InputError(f"a set is written folder or folder=share, got {text!r}") from e
+    return shares
+
+
 def with_setting(config, text):
     """A frozen dataclass with one value replaced.
 

@@ -5,28 +5,26 @@
 
 import ctypes
 import platform
-import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ..errors import InputError
 from ..face_model.morphable import load_face_model
 from ..networks.mobilenet import FaceRegressor
 from . import export_onnx
 from .batches import BatchConfig, BatchMaker, BatchStream
-from .checkpoint import Average, load_checkpoint, save_checkpoint
-from .log import Log, plot
+from .checkpoint import Average, load_checkpoint
+from .log import Log
 from .meta_joint import look_ahead
 from .objective import META_JOINT, STRATEGIES, Objective, TermWeights
 from .parameters import CROP_SIDE_MM, statistics
 from .points import FacePoints
-from .schedule import progress_of, rate_factor
-from .settings import with_setting
+from .run import Run
+from .settings import read_shares, with_setting
 from .start_weights import load_weights
 from .validate import HeldOut
 
@@ -111,14 +109,17 @@ def new_network(config, params, model):
     return FaceRegressor(s.mean, s.std, landmarks, config.width, config.batches.image_size, config.pooling)
 
 
-class Trainer:
-    """The state of a run: network, average, optimizer, data; `run` spends the budget."""
+class Trainer(Run):
+    """The training of a regressor."""
 
     def __init__(self, config, resume=False, model=None):
         if config.objective != "meta-joint" and config.objective not in STRATEGIES:
             names = ", ".join([*STRATEGIES, "meta-joint"])
             raise InputError(f"unknown objective {config.objective!r}: choose from {names}")
+        super().__init__()
         self.config = config
+        # A look-ahead of meta-joint is worth a line of its own.
+        self.log_every_s = 0.0 if config.objective == "meta-joint" else Run.log_every_s
         self.out = Path(config.out)
         self.out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
@@ -131,11 +132,10 @@ class Trainer:
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(config, self.network)
         self.average = Average(self.network, new_network(config, params, self.model), config.average_decay)
-        self.iteration, self.batch, self.seconds, self.losses_won = 0, 0, 0.0, []
-        self.best = None
+        self.losses_won = []
         checkpoint = self.out / "checkpoint.pt"
         if resume and checkpoint.is_file():
-            self._restore(load_checkpoint(checkpoint))
+            self.restore(load_checkpoint(checkpoint))
         elif config.init_from:
             load_weights(self.network, config.init_from, self._tensors(self.maker(0))["image"])
             self.average.module.load_state_dict(self.network.state_dict())
@@ -154,35 +154,16 @@ class Trainer:
         }
         self.log = Log(self.out / "log.jsonl")
 
-    def _restore(self, state):
-        self.network.load_state_dict(state["network"])
-        self.average.module.load_state_dict(state["average"])
-        self.average.count = state["average_count"]
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.iteration, self.batch, self.seconds = state["iteration"], state["batch"], state["seconds"]
-        self.losses_won, self.best = state["losses_won"], state["best"]
-        torch.set_rng_state(state["rng"])
+    def stream(self):
+        c = self.config
+        return BatchStream(c.batches, self.batch, c.workers, maker=self.maker)
 
-    def save(self):
-        """Write the checkpoint; batches are a function of their number, so that number is their state."""
-        save_checkpoint(
-            self.out / "checkpoint.pt",
-            config=asdict(self.config),
-            network=self.network.state_dict(),
-            average=self.average.module.state_dict(),
-            average_count=self.average.count,
-            optimizer=self.optimizer.state_dict(),
-            iteration=self.iteration,
-            batch=self.batch,
-            seconds=self.seconds,
-            losses_won=self.losses_won,
-            best=self.best,
-            rng=torch.get_rng_state(),
-        )
+    def state(self):
+        return {**super().state(), "losses_won": self.losses_won}
 
-    def progress(self):
-        """How much of the budget is spent, 0 to 1."""
-        return progress_of(self.iteration, self.seconds / 60, self.config.iterations, self.config.minutes)
+    def restore(self, state):
+        super().restore(state)
+        self.losses_won = state["losses_won"]
 
     def _tensors(self, arrays):
         batch = {k: torch.from_numpy(v) for k, v in arrays.items()}
@@ -195,12 +176,7 @@ class Trainer:
         batch = self._tensors(arrays)
         self.optimizer.zero_grad(set_to_none=True)
         total, terms = self.objective(name, self.network(batch["image"]), batch)
-        total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
-        # One batch gone wrong must not end the run: skip a step without a finite gradient.
-        if norm.isfinite():
-            self.optimizer.step()
-        return {**terms, "gradient": norm}
+        return {**terms, "gradient": self.descend(total)}
 
     def vertex_error(self, arrays):
         """Mean vertex distance on a batch, mm, as at inference (running statistics): the meta-test."""
@@ -215,9 +191,7 @@ class Trainer:
     def advance(self, stream):
         """One iteration, or one look-ahead of meta-joint. Returns terms and the name of the loss used."""
         c = self.config
-        rate = c.learning_rate * rate_factor(self.progress(), c.schedule, c.warmup)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
+        rate = self.set_rate()
         if c.objective == "meta-joint":
             batches = [next(stream) for _ in range(c.look_ahead + 1)]
             result = look_ahead(
@@ -238,69 +212,6 @@ class Trainer:
         self.batch = stream.next
         self.average.update(steps)
         return {**terms, "rate": rate}, winner
-
-    def validate(self):
-        """Log and return the held-out errors of the averaged weights: name to dict."""
-        results = {}
-        for name, heldout in self.heldout.items():
-            results[name] = heldout(self.average.module)
-            self.log.write(
-                kind="heldout", set=name, iteration=self.iteration, minutes=self.seconds / 60, **results[name]
-            )
-        return results
-
-    def run(self, show=True):
-        """Train until the budget is spent. Returns the last held-out errors.
-
-        Ctrl-C saves and ends early.
-        """
-        c = self.config
-        results = {}
-        self.network.train()
-        bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>5.1f} %"),
-            TimeElapsedColumn(), TextColumn("{task.fields[state]}"), disable=not show,
-        )  # fmt: skip
-        with BatchStream(c.batches, self.batch, c.workers, maker=self.maker) as stream, bar:
-            task = bar.add_task("training", total=1.0, state="")
-            validated = saved = logged = time.monotonic()
-            images, since = 0, time.monotonic()
-            sums, count, state = {}, 0, ""
-            try:
-                while self.progress() < 1:
-                    first, before = time.monotonic(), self.iteration
-                    terms, winner = self.advance(stream)
-                    now = time.monotonic()
-                    self.seconds += now - first
-                    images += (self.iteration - before) * c.batches.size
-                    for key, value in terms.items():
-                        sums[key] = sums.get(key, 0.0) + float(value)
-                    count += 1
-                    if now - logged > 5 or c.objective == "meta-joint" or self.progress() >= 1:
-                        record = {k: v / count for k, v in sums.items()}
-                        speed = images / (now - since)
-                        self.log.write(
-                            kind="train", iteration=self.iteration, minutes=self.seconds / 60, winner=winner,
-                            images_per_s=speed, **record,
-                        )  # fmt: skip
-                        text = f"{self.iteration} it, {speed:.0f} img/s, {record['vertex_mm']:.2f} mm"
-                        bar.update(task, completed=self.progress(), state=f"{text} {state}")
-                        logged, sums, count, images, since = now, {}, 0, 0, now
-                    if now - validated > 60 * c.validate_minutes:
-                        results = self.validate()
-                        state = ", ".join(f"{k} {v['error']:.2f} %" for k, v in results.items())
-                        validated = since = time.monotonic()
-                        images = 0
-                    if now - saved > 60 * c.checkpoint_minutes:
-                        self.save()
-                        saved = time.monotonic()
-                results = self.validate()
-            except KeyboardInterrupt:
-                bar.console.print("interrupted: saving; go on with --resume")
-            self.save()
-            bar.update(task, completed=self.progress())
-        plot(self.log.path, self.out / "log.png")
-        return results
 
 
 def train(config, resume=False, show=True):
@@ -336,13 +247,9 @@ def main(
     ] = None,
 ):
     """Train the face regressor and export it."""
-    shares = {}
-    for text in sets:
-        folder, _, share = text.partition("=")
-        shares[folder] = float(share or 1)
     config = TrainConfig(
         out=out,
-        batches=BatchConfig(shares, size=batch),
+        batches=BatchConfig(read_shares(sets), size=batch),
         objective=objective,
         width=width,
         learning_rate=learning_rate,
