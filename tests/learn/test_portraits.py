@@ -9,6 +9,7 @@ from steadyface.errors import InputError
 from steadyface.learn import portraits as p
 from steadyface.learn.openings import openings
 from steadyface.rotation import matrix_from_axis_angle, matrix_from_euler
+from steadyface.synthesis.picture import read_set
 from steadyface.synthesis.split import is_held_out
 
 FLESH = (200, 140, 110)
@@ -90,6 +91,18 @@ def test_labels_describe_the_pictures(cache, tiny_model):
         x, y = pixel[inside].T
         assert inside.mean() > 0.9
         assert np.median(image[y, x, 2]) > 200
+
+
+def test_larger_pictures_have_the_same_labels(cache, data, tiny_model, tmp_path):
+    p.build_portrait_cache(data, tmp_path, tiny_model, p.FitConfig(point_sigma_mm=0.3, expression_l1=0), 240)
+    small, expected = cache[0]["heldout"]
+    large, labels = read_set(tmp_path / "heldout")
+    for key in expected:
+        np.testing.assert_array_equal(labels[key], expected[key])
+    assert large.shape == (len(small), 240, 240, 3)
+    for a, b in zip(small, large, strict=True):
+        again = cv2.resize(b, (160, 160), interpolation=cv2.INTER_AREA)
+        assert np.abs(again.astype(int) - a).mean() < 3
 
 
 def test_labels_are_of_the_standard_crop(cache):

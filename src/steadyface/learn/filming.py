@@ -1,6 +1,8 @@
 """Training pictures from filmed scripts: people who move and speak before a perspective camera.
 
 ``python -m steadyface.learn.filming --cache cache/portraits --out cache/filmed --scenes 1000``
+
+Dense networks need the exact place of every vertex, and larger pictures: ``--exact --size 256``.
 """
 
 from dataclasses import replace
@@ -21,7 +23,7 @@ from ..evaluate.steadybench.plan import ClipPlan
 from ..evaluate.steadybench.poses import POSES
 from ..face_model.morphable import load_face_model
 from ..fit.image import weak_perspective_pose
-from ..synthesis.conditions import Conditions
+from ..synthesis.conditions import OCCLUDERS, Conditions
 from ..synthesis.expressions import vary_expression
 from ..synthesis.film import Shot
 from ..synthesis.head import build_head
@@ -31,10 +33,10 @@ from ..synthesis.picture import PICTURE_MARGIN, PICTURE_SIZE
 from ..synthesis.skins import DrawnSkins, PortraitSkins
 from ..synthesis.split import is_held_out
 from ..synthesis.stage import Stage
-from .sample_writer import FILMED, Labels, write_samples
+from .sample_writer import FILMED, Labels, Perspective, write_samples
 
-#: Pixels of the frames: a head is about as large in them as in the stored picture.
-FRAME_SIZE = (320, 240)
+#: Width and height of the frames over the side of the stored pictures: a head is about as large in both.
+FRAME_SIDES = (2.0, 1.5)
 #: Moments of a scene that become samples, two adjacent frames each.
 PAIRS = 10
 # Seconds of a scene, of which a few moments are filmed, and frames a second.
@@ -43,6 +45,8 @@ _TEXELS = 512
 #: How often each motion is seen, over the rarest's.
 _MOTIONS = {"free": 4, "profile": 4, "sweep": 3, "roll": 2, "fast": 2}
 _LIGHTING = {"steady": 3}
+# Share of the scenes in which something passes before the face, and how often each does, over the rarest.
+_HIDDEN, _HIDING = 0.2, {"hand": 2}
 
 
 def training_cast(portraits=None, model=None):
@@ -60,13 +64,13 @@ def training_cast(portraits=None, model=None):
     return Cast(f"training-{len(skins)}", head, skins)
 
 
-def film_scene(cast, rng, pairs=PAIRS):
+def film_scene(cast, rng, pairs=PAIRS, size=PICTURE_SIZE, exact=False):
     """One person in one place at a few moments: list of (n, n, 3) uint8 pictures with `Labels`.
 
-    cast: `Cast`; pairs: moments, of two adjacent frames each. The pose in the labels is the weak-perspective
-    one that fits the true image of the 478 landmarks best; identity and expression are the true ones.
+    cast: `Cast`; pairs: moments, of two adjacent frames each; size: n; exact: as of `sample`. Identity and
+    expression in the labels are the true ones.
     """
-    plan = _plan(rng)
+    plan = _plan(rng, size)
     script = draw_script(plan, cast.model, rng, cast.fitted)
     at = np.sort(rng.choice(len(script) // 2 - 1, pairs, replace=False)) * 2
     script = replace(script, expression=_varied(script, at, rng))
@@ -74,21 +78,34 @@ def film_scene(cast, rng, pairs=PAIRS):
     look = Look.random(rng, skins, cast.head, _TEXELS, glasses=rng.random() < 0.15)
     stage = Stage.random(rng, plan.size, skins)
     conditions = Conditions(
-        lighting=_choice(rng, KINDS, _LIGHTING), noise=float(rng.gamma(1.5, 1.2)), resolution=_resolution(rng)
+        lighting=_choice(rng, KINDS, _LIGHTING),
+        occluder=_choice(rng, OCCLUDERS, _HIDING) if rng.random() < _HIDDEN else None,
+        noise=float(rng.gamma(1.5, 1.2)),
+        resolution=_resolution(rng),
     )
     shot = Shot(script, look, stage, conditions, rng, figure=cast.figure)
     frames = (at[:, None] + np.arange(2)).ravel()
     points = cast.model.landmarks("mediapipe478")
-    return [sample(shot.frame(i)[0], script, i, points) for i in frames]
+    return [sample(shot.frame(i)[0], script, i, points, size, exact) for i in frames]
 
 
-def sample(image, script, i, shape):
-    """The stored picture of a frame of a script, and its `Labels`. shape: `LinearShape` of 478 landmarks."""
+def sample(image, script, i, shape, size=PICTURE_SIZE, exact=False):
+    """The stored picture of a frame of a script, size x size, and its `Labels`.
+
+    shape: `LinearShape` of 478 landmarks, whose nearest weak-perspective pose places the crop. That is also
+    the pose in the labels, unless `exact`: then it is the true one, with the pinhole's perspective beside it.
+    """
     true = script.image_points(shape, i)[..., :2]
     reference = shape(script.identity, script.expression[i])
     rotation, scale, translation = weak_perspective_pose(true, reference)
     crop = Crop.from_pose(rotation, scale, translation)
-    picture = Crop(crop.center, PICTURE_MARGIN * crop.side, crop.roll).extract(image, PICTURE_SIZE)
+    picture = Crop(crop.center, PICTURE_MARGIN * crop.side, crop.roll).extract(image, size)
+    perspective = None
+    if exact:
+        origin = np.asarray(script.translation[i], float)
+        rotation, scale = script.matrices[i], script.focal / origin[2]
+        translation = script.camera.project(origin[None])[0]
+        perspective = Perspective(1 / origin[2], crop.from_image(script.center))
     upright = rotation.copy()
     upright[:2] = crop.rotation.T @ rotation[:2]
     labels = Labels(
@@ -100,6 +117,7 @@ def sample(image, script, i, shape):
         "",
         np.nan,
         crop.from_image(true),
+        perspective,
     )
     return picture, labels
 
@@ -109,11 +127,13 @@ def _choice(rng, names, often):
     return str(rng.choice(list(names), p=weight / weight.sum()))
 
 
-def _plan(rng):
+def _plan(rng, side):
     face = SPEECH if rng.random() < 0.4 else "+".join(rng.choice(list(POSES), 3, replace=False))
     motion = _choice(rng, MOTIONS, _MOTIONS)
     count = round(_SECONDS * _FPS)
-    return ClipPlan("scene", "A", "clean", motion, face, float(rng.uniform()), 0, count, _FPS, FRAME_SIZE)
+    width, height = (round(side * k) for k in FRAME_SIDES)
+    tone = float(rng.uniform())
+    return ClipPlan("scene", "A", "clean", motion, face, tone, 0, count, _FPS, (width, height))
 
 
 def _resolution(rng):
@@ -135,7 +155,12 @@ def main(
         "cache/portraits"
     ),
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("cache/filmed"),
-    scenes: Annotated[int, typer.Option(help="People filmed, twenty pictures each.")] = 1000,
+    scenes: Annotated[int, typer.Option(help="People filmed.")] = 1000,
+    pairs: Annotated[int, typer.Option(help="Moments of each, two adjacent pictures each.", min=1)] = PAIRS,
+    size: Annotated[int, typer.Option(help="Side of the pictures, pixels.", min=16)] = PICTURE_SIZE,
+    exact: Annotated[
+        bool, typer.Option(help="Label the true pose and perspective, not the nearest weak-perspective pose.")
+    ] = False,
     seed: int = 0,
     processes: int = 2,
 ):
@@ -145,9 +170,9 @@ def main(
     cast.figure  # noqa: B018 - built once, before the processes part
 
     def make(i):
-        return film_scene(cast, np.random.default_rng([seed, 3, i]))
+        return film_scene(cast, np.random.default_rng([seed, 3, i]), pairs, size, exact)
 
-    write_samples(out, scenes, make, cast.model, FILMED, processes, 2 * PAIRS, adjacent=2)
+    write_samples(out, scenes, make, cast.model, FILMED, processes, 2 * pairs, adjacent=2, size=size)
 
 
 if __name__ == "__main__":

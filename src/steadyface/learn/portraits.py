@@ -206,13 +206,13 @@ def report_fits(points, fit: ImageFit, shape: LinearShape):
     }
 
 
-def _write_cache(portraits: Portraits, fit: ImageFit, shape: LinearShape, folder: Path):
+def _write_cache(portraits: Portraits, fit: ImageFit, shape: LinearShape, folder: Path, size: int):
     """Write ``images.npy`` and ``labels.npz`` of these portraits and their fits under a folder."""
     count = len(portraits.names)
     work = folder.with_name(folder.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    shape_of = (count, PICTURE_SIZE, PICTURE_SIZE, 3)
+    shape_of = (count, size, size, 3)
     images = np.lib.format.open_memmap(work / "images.npy", "w+", np.uint8, shape_of)
     matrices = matrix_from_axis_angle(fit.rotation)
     unit = interocular(fit, shape)
@@ -229,7 +229,7 @@ def _write_cache(portraits: Portraits, fit: ImageFit, shape: LinearShape, folder
             raise InputError(f"{portraits.files[i]} is not a readable picture")
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
         crop = Crop.from_pose(matrices[i], fit.scale[i], center[i])
-        images[i] = Crop(crop.center, PICTURE_MARGIN * crop.side, crop.roll).extract(image, PICTURE_SIZE)
+        images[i] = Crop(crop.center, PICTURE_MARGIN * crop.side, crop.roll).extract(image, size)
         rotation[i] = matrices[i]
         rotation[i, :2] = crop.rotation.T @ matrices[i, :2]
         translation[i] = crop.from_image(center[i])
@@ -268,11 +268,13 @@ def _subset(fit: ImageFit, index):
     return ImageFit(fit.rotation[index], fit.translation[index], camera, *(a[index] for a in arrays))
 
 
-def build_portrait_cache(data, out, model: MorphableModel | None = None, config: FitConfig = PORTRAIT_FIT):
+def build_portrait_cache(
+    data, out, model: MorphableModel | None = None, config: FitConfig = PORTRAIT_FIT, size: int = PICTURE_SIZE
+):
     """Fit every portrait and write ``out/portraits`` (training) and ``out/heldout``; return the report.
 
-    data: the folder of ``portraits`` and ``london_smiling``; model: default the embedded one. Each set
-    is ``images.npy`` (N, 160, 160, 3) uint8 RGB, showing 4/3 of the standard crop, and ``labels.npz`` in
+    data: the folder of ``portraits`` and ``london_smiling``; model: default the embedded one; size: n. Each
+    set is ``images.npy`` (N, n, n, 3) uint8 RGB, showing 4/3 of the standard crop, and ``labels.npz`` in
     units of the standard crop: rotation (N, 3, 3), scale (N,), translation (N, 2), identity, expression,
     landmarks478 (N, 478, 2), weight478, source (0), name, picture, crop (N, 4: centre, side, roll in the
     file), skin_ita (degrees, NaN for grey pictures), eye_open (N, 2) and mouth_open over inter-ocular,
@@ -292,7 +294,7 @@ def build_portrait_cache(data, out, model: MorphableModel | None = None, config:
     for name, index in (("portraits", ~held & keep), ("heldout", held)):
         chosen = np.flatnonzero(index)
         report[name] = report_fits(portraits.points[chosen], _subset(fit, chosen), shape)
-        _write_cache(portraits[chosen], _subset(fit, chosen), shape, Path(out) / name)
+        _write_cache(portraits[chosen], _subset(fit, chosen), shape, Path(out) / name, size)
     report["all"] = report_fits(portraits.points, fit, shape)
     (Path(out) / "portraits" / "report.json").write_text(json.dumps(report, indent=1))
     return report
@@ -303,9 +305,10 @@ def main(
         "../shared/data"
     ),
     out: Annotated[Path, typer.Option(help="Folder to write the sets into.")] = Path("cache"),
+    size: Annotated[int, typer.Option(help="Side of the pictures, pixels.", min=16)] = PICTURE_SIZE,
 ):
     """Fit the face model to the portraits and write the training and held-out sets."""
-    print(json.dumps(build_portrait_cache(data, out), indent=1))
+    print(json.dumps(build_portrait_cache(data, out, size=size), indent=1))
 
 
 if __name__ == "__main__":

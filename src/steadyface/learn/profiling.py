@@ -109,7 +109,7 @@ def profile_cache(
             frames.append((picture, Labels(*pose, photograph.identity, expression, name, tone)))
         return frames
 
-    write_samples(out, clips, make, head.model, PROFILED, processes, clip_length)
+    write_samples(out, clips, make, head.model, PROFILED, processes, clip_length, size=images.shape[1])
 
 
 def main(

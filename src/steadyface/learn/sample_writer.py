@@ -17,11 +17,21 @@ PORTRAIT, PROFILED, SYNTHETIC, FILMED = 0, 1, 2, 3
 
 
 @dataclass(frozen=True)
+class Perspective:
+    """How a pinhole camera saw a sample: inverse_distance, one over the distance of the model's origin along
+    the camera's axis, per mm; principal: (2,) the camera's principal point in crop units."""
+
+    inverse_distance: float
+    principal: np.ndarray
+
+
+@dataclass(frozen=True)
 class Labels:
     """Labels of one sample in units of the standard crop; fields as in `build_portrait_cache`.
 
     landmarks478: (478, 2) crop units where the picture shows them elsewhere than the pose does (perspective),
-    None where it does not.
+    None where it does not; perspective: given if the pose is that of a pinhole camera, for all samples of a
+    set or for none.
     """
 
     rotation: np.ndarray
@@ -32,6 +42,7 @@ class Labels:
     name: str
     skin_ita: float
     landmarks478: np.ndarray | None = None
+    perspective: Perspective | None = None
 
 
 def landmarks_and_openings(model: MorphableModel, labels: Labels):
@@ -46,19 +57,21 @@ def landmarks_and_openings(model: MorphableModel, labels: Labels):
     return projected, eyes, mouth
 
 
-def write_samples(folder, clips, make, model, source, processes=2, clip_length=1, adjacent=None):
+def write_samples(
+    folder, clips, make, model, source, processes=2, clip_length=1, adjacent=None, size=PICTURE_SIZE
+):
     """Make and write a set of samples.
 
     make: function of a clip's number that returns its `clip_length` frames, each an (n, n, 3) uint8 picture
     and `Labels`; source: PROFILED, SYNTHETIC or FILMED; adjacent: how many frames each follow one another and
-    make up a short video, all by default. The folder appears when all is done. Raises
+    make up a short video, all by default; size: n. The folder appears when all is done. Raises
     RuntimeError if a process fails.
     """
     folder = Path(folder)
     work = folder.with_name(folder.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    shape = (clips * clip_length, PICTURE_SIZE, PICTURE_SIZE, 3)
+    shape = (clips * clip_length, size, size, 3)
     np.lib.format.open_memmap(work / "images.npy", "w+", np.uint8, shape).flush()
     if processes == 1:
         _work(work, clips, make, model, source, 0, 1, adjacent)
@@ -104,6 +117,12 @@ def _work(work, clips, make, model, source, first, step, adjacent):
 
 def _row(model, labels, source, clip):
     landmarks, eyes, mouth = landmarks_and_openings(model, labels)
+    perspective = {}
+    if labels.perspective is not None:
+        perspective = {
+            "inverse_distance": np.float32(labels.perspective.inverse_distance),
+            "principal": np.asarray(labels.perspective.principal, np.float32),
+        }
     return {
         "rotation": np.asarray(labels.rotation, np.float32),
         "scale": np.float32(labels.scale),
@@ -118,4 +137,5 @@ def _row(model, labels, source, clip):
         "skin_ita": np.float32(labels.skin_ita),
         "eye_open": eyes.astype(np.float32),
         "mouth_open": np.float32(mouth),
+        **perspective,
     }

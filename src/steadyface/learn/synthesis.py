@@ -159,12 +159,13 @@ def build_scene(cache, rng, model=None, textures=400, backgrounds=200):
     count = min(textures, int((weight > 0).sum()))
     chosen = np.sort(rng.choice(len(weight), count, replace=False, p=weight / weight.sum()))
     skins = collect_textures(figure.head, images, labels, chosen, rng)
-    unit = PICTURE_SIZE / PICTURE_MARGIN
+    n = images.shape[1]
+    unit = n / PICTURE_MARGIN
     places = [
         SimpleNamespace(
             image=np.ascontiguousarray(images[k]),
-            points=labels["landmarks478"][k] * unit + (PICTURE_SIZE - 1) / 2,
-            center=np.full(2, (PICTURE_SIZE - 1) / 2),
+            points=labels["landmarks478"][k] * unit + (n - 1) / 2,
+            center=np.full(2, (n - 1) / 2),
             side=unit,
         )
         for k in chosen[:: max(1, count // 60)]

@@ -8,8 +8,8 @@ from ..align.crop import ANCHOR_MM, SIDE_MM, Crop
 from ..errors import InputError
 from ..rotation import matrix_from_axis_angle
 
-#: Side of the stored pictures, pixels, and how much more than the standard crop they show, so that crops can
-#: move in them.
+#: Side of the stored pictures, pixels, unless their maker is told another (readers take any), and how much
+#: more than the standard crop they show, so that crops can move in them.
 PICTURE_SIZE, PICTURE_MARGIN = 160, 4 / 3
 
 
