@@ -7,44 +7,11 @@ import pytest
 from steadyface.errors import InputError
 from steadyface.evaluate.datasets.mat_file import read_mat
 from steadyface.evaluate.datasets.mesh_file import read_mesh
-from steadyface.evaluate.datasets.points_file import read_picked_points, read_pts
+from steadyface.evaluate.datasets.points_file import read_picked_points
 from steadyface.evaluate.datasets.sample import Calibration, Clip, Sample
 from steadyface.rotation import matrix_from_axis_angle
 
 rng = np.random.default_rng(0)
-
-
-def test_pts_count_pixels_from_one(tmp_path):
-    file = tmp_path / "a.pts"
-    file.write_text("version: 1\nn_points:  3\n{\n1.0 1.0\n640 480\n101.25 57.5\n}\n")
-    np.testing.assert_array_equal(read_pts(file), [[0, 0], [639, 479], [100.25, 56.5]])
-    file.write_text("version: 1\nn_points: 1\n{\n5 6 -7.5\n}")
-    # Depth has no first pixel.
-    np.testing.assert_array_equal(read_pts(file, 1), [[4, 5, -7.5]])
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "version: 1\nn_points: 2\n{\n1 1\n}\n",
-        "version: 1\nn_points: 1\n{\n1 1\n",
-        "version: 1\nn_points: 2\n{\n1 1\n1 2 3\n}\n",
-        "version: 1\nn_points: 1\n{\nnose 1\n}\n",
-    ],
-)
-def test_what_is_no_pts_file_is_refused(tmp_path, text):
-    file = tmp_path / "a.pts"
-    file.write_text(text)
-    with pytest.raises(InputError, match=r"a\.pts is not a \.pts file"):
-        read_pts(file)
-
-
-def test_pts_of_another_number_of_points_are_refused(tmp_path):
-    file = tmp_path / "a.pts"
-    file.write_text("version: 1\nn_points: 1\n{\n1 1\n}\n")
-    with pytest.raises(InputError, match="has 1 points where 68 are expected"):
-        read_pts(file, 68)
 
 
 def test_picked_points_come_in_order_and_inactive_ones_are_unknown(tmp_path):

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ...points.pts_file import read_pts
 from .layout import choose, require_file, require_folder, require_some
-from .points_file import read_pts
 from .sample import Clip
 
 LAYOUT = "ID/vid.avi and ID/annot/000001.pts, 000002.pts, ... under the root, ID as 001 or 401"

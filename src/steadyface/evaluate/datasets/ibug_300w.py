@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from ...points.pts_file import read_pts
 from .layout import choose, image_beside, require_folder, require_some
-from .points_file import read_pts
 from .sample import Sample
 
 LAYOUT = (

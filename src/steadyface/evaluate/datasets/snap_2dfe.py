@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from ...errors import InputError
+from ...points.pts_file import read_pts
 from .layout import image_beside, missing, require_folder
-from .points_file import read_pts
 from .sample import Clip
 
 LAYOUT = "SUBJECT/MOVEMENT/EXPRESSION/CAMERA/NUMBER.pts beside NUMBER.png or .jpg under the root"
