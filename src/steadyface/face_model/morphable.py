@@ -54,6 +54,11 @@ class LinearShape:
             self._last.update(key=key, points=points)
         return self._last["points"]
 
+    def points(self, index):
+        """The shape of some of the points. index: of P, as numpy takes it."""
+        kept = self.mean[index], self.identity_basis[:, index], self.expression_basis[:, index]
+        return LinearShape(*kept, self.expression_bounds)
+
     @cached_property
     def bounds(self):
         """(E, 2) lowest and highest value of each expression."""
