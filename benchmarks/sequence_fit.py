@@ -121,7 +121,7 @@ class TorchEnergy:
             return torch.tensor(np.asarray(x), dtype=torch.float64)
 
         self.weights, self.share, self.limits = energy.weights, energy.share, (energy.low, energy.high)
-        self.points, self.root = tensor(energy.points[:, 0]), tensor(energy.root[:, 0])
+        self.points, self.root = tensor(np.swapaxes(energy.points[:, 0], -1, -2)), tensor(energy.root[:, 0])
         self.center, self.guess = tensor(energy.center[0]), tensor(energy.focal_guess)
         self.mean = tensor(energy.mean)
         self.identity_rows = tensor(energy.identity_basis).flatten(1)

@@ -1,30 +1,26 @@
 import numpy as np
 import pytest
 
-from steadyface.fit.block_arrow import ArrowSystem, Coupling, frame_covariances, solve
+from steadyface.fit.block_arrow import ArrowSystem, frame_covariances, solve
 
 
-def random_system(frames=7, unknowns=6, shared=4, lead=3, seed=0):
+def random_system(frames=7, unknowns=6, shared=4, seed=0):
     """A positive definite arrow made of random second differences and observations."""
     rng = np.random.default_rng(seed)
-    t, p, q, s = frames, unknowns, lead, shared
+    t, p, s = frames, unknowns, shared
     diagonal, cross, corner = np.zeros((t, p, p)), np.zeros((t, p, s)), np.eye(s)
-    near = Coupling(np.zeros((max(t - 1, 0), q, q)), np.zeros((max(t - 1, 0), p - q)))
-    far = Coupling(np.zeros((max(t - 2, 0), q, q)), np.zeros((max(t - 2, 0), p - q)))
+    near, far = np.zeros((max(t - 1, 0), p)), np.zeros((max(t - 2, 0), p))
     for i in range(t):
         j = rng.normal(size=(p + s + 3, p + s))
         diagonal[i], cross[i] = j[:, :p].T @ j[:, :p], j[:, :p].T @ j[:, p:]
         corner += j[:, p:].T @ j[:, p:]
     for i in range(t - 2):
-        turn, slide = rng.normal(size=(3, q, q)), rng.normal(size=(3, p - q))
+        slide = rng.normal(size=(3, p))
         for a in range(3):
-            diagonal[i + a, :q, :q] += turn[a].T @ turn[a]
-            diagonal[i + a][np.arange(q, p), np.arange(q, p)] += slide[a] ** 2
+            diagonal[i + a][np.arange(p), np.arange(p)] += slide[a] ** 2
         for a in range(2):
-            near.lead[i + a] += turn[a + 1].T @ turn[a]
-            near.rest[i + a] += slide[a + 1] * slide[a]
-        far.lead[i] += turn[2].T @ turn[0]
-        far.rest[i] += slide[2] * slide[0]
+            near[i + a] += slide[a + 1] * slide[a]
+        far[i] += slide[2] * slide[0]
     return ArrowSystem(diagonal, near, far, cross, corner, rng.normal(size=(t, p)), rng.normal(size=s))
 
 
@@ -82,10 +78,8 @@ def test_covariances_are_the_blocks_of_the_inverse(frames):
 
 def test_a_hand_solvable_arrow():
     # min (x - 1)^2/2 + (y - 3)^2/2 + (s - x)^2/2 + (s - y)^2/2 over two frames x, y and a shared s.
-    empty = Coupling(np.zeros((1, 0, 0)), np.zeros((1, 1)))
-    none = Coupling(np.zeros((0, 0, 0)), np.zeros((0, 1)))
     system = ArrowSystem(
-        np.full((2, 1, 1), 2.0), empty, none, np.full((2, 1, 1), -1.0), np.array([[2.0]]),
+        np.full((2, 1, 1), 2.0), np.zeros((1, 1)), np.zeros((0, 1)), np.full((2, 1, 1), -1.0), np.array([[2.0]]),
         np.array([[-1.0], [-3.0]]), np.zeros(1),
     )  # fmt: skip
     frames, shared = solve(system)

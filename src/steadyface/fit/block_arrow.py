@@ -3,7 +3,7 @@
 Each frame has a few unknowns of its own, is coupled to the two frames before it, and to a few unknowns that
 all frames share. Ordered in time the frames' part is a band of blocks, factored as L D L^T frame by frame;
 the shared unknowns border it like an arrow and are solved for through their Schur complement. The couplings
-of frames come from second differences: one small dense block (a rotation) and a diagonal for the rest.
+of frames come from second differences, which tie every unknown to itself: they are diagonal.
 """
 
 from dataclasses import dataclass
@@ -12,48 +12,16 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Coupling:
-    """Blocks below the diagonal, one a pair of frames: the first q unknowns densely, the rest one to one.
-
-    lead: (N, q, q); rest: (N, P - q). Row unknowns are the later frame's.
-    """
-
-    lead: np.ndarray
-    rest: np.ndarray
-
-    def dense(self):
-        """The blocks in full: (N, P, P)."""
-        n, q = self.lead.shape[:2]
-        p = q + self.rest.shape[1]
-        blocks = np.zeros((n, p, p))
-        blocks[:, :q, :q] = self.lead
-        diagonal = np.arange(q, p)
-        blocks[:, diagonal, diagonal] = self.rest
-        return blocks
-
-    def apply(self, x):
-        """Blocks times the vectors of their earlier frames: (N, P) to (N, P)."""
-        q = self.lead.shape[-1]
-        return np.concatenate([(self.lead @ x[:, :q, None])[..., 0], self.rest * x[:, q:]], -1)
-
-    def apply_transposed(self, x):
-        """Transposed blocks times the vectors of their later frames: (N, P) to (N, P)."""
-        q = self.lead.shape[-1]
-        lead = (np.swapaxes(self.lead, -1, -2) @ x[:, :q, None])[..., 0]
-        return np.concatenate([lead, self.rest * x[:, q:]], -1)
-
-
-@dataclass(frozen=True)
 class ArrowSystem:
     """A quadratic in T frames of P unknowns and S shared ones: g.x + x.H.x / 2.
 
-    diagonal: (T, P, P); near: T - 1 blocks (t + 1, t); far: T - 2 blocks (t + 2, t); cross: (T, P, S) frames
-    to shared; corner: (S, S); gradient: (T, P); shared_gradient: (S,).
+    diagonal: (T, P, P); near: (T - 1, P), diagonals of the blocks (t + 1, t); far: (T - 2, P), of the blocks
+    (t + 2, t); cross: (T, P, S) frames to shared; corner: (S, S); gradient: (T, P); shared_gradient: (S,).
     """
 
     diagonal: np.ndarray
-    near: Coupling
-    far: Coupling
+    near: np.ndarray
+    far: np.ndarray
     cross: np.ndarray
     corner: np.ndarray
     gradient: np.ndarray
@@ -63,8 +31,8 @@ class ArrowSystem:
         """H x: frames (T, P) and shared (S,) in, the same out."""
         out = (self.diagonal @ frames[..., None])[..., 0] + self.cross @ shared
         for coupling, k in ((self.near, 1), (self.far, 2)):
-            out[k:] += coupling.apply(frames[:-k])
-            out[:-k] += coupling.apply_transposed(frames[k:])
+            out[k:] += coupling * frames[:-k]
+            out[:-k] += coupling * frames[k:]
         return out, np.einsum("tps,tp->s", self.cross, frames, optimize=True) + self.corner @ shared
 
     def dense(self):
@@ -73,12 +41,11 @@ class ArrowSystem:
         s = len(self.shared_gradient)
         h = np.zeros((t * p + s, t * p + s))
         block = h[: t * p, : t * p].reshape(t, p, t, p)
-        n = np.arange(t)
+        n, i = np.arange(t), np.arange(p)
         block[n, :, n] = self.diagonal
         for coupling, k in ((self.near, 1), (self.far, 2)):
-            blocks = coupling.dense()
-            block[n[k:], :, n[:-k]] = blocks
-            block[n[:-k], :, n[k:]] = np.swapaxes(blocks, -1, -2)
+            block[n[k:, None], i, n[:-k, None], i] = coupling
+            block[n[:-k, None], i, n[k:, None], i] = coupling
         h[: t * p, t * p :] = self.cross.reshape(t * p, s)
         h[t * p :, : t * p] = h[: t * p, t * p :].T
         h[t * p :, t * p :] = self.corner
@@ -118,20 +85,17 @@ def frame_covariances(system, *, free=None):
     f = _factor(system, free, 0.0)
     t, p = system.gradient.shape
     out = np.empty((t, p, p))
-    # Blocks (i, i), (i, i + 1) of the two frames last done, from the end.
+    # Block (i, i + 1) of the frame last done, from the end.
     next_near = np.zeros((p, p))
     for i in range(t - 1, -1, -1):
-        block = f.inverse[i].copy()
-        near = np.zeros((p, p))
+        block, near = f.inverse[i].copy(), np.zeros((p, p))
         if i + 1 < t:
-            lower1 = f.lower[i + 1]
-            near = -(lower1.T @ out[i + 1])
+            near = -(f.lower[i + 1].T @ out[i + 1])
             if i + 2 < t:
-                lower2 = f.far[i] @ f.inverse[i]
+                lower2 = f.far[i][:, None] * f.inverse[i]
                 near -= lower2.T @ next_near.T
-                far = -(lower1.T @ next_near + lower2.T @ out[i + 2])
-                block -= far @ lower2
-            block -= near @ lower1
+                block += (f.lower[i + 1].T @ next_near + lower2.T @ out[i + 2]) @ lower2
+            block -= near @ f.lower[i + 1]
         out[i] = (block + block.T) / 2
         next_near = near
     if free is not None:
@@ -142,7 +106,7 @@ def frame_covariances(system, *, free=None):
 @dataclass(frozen=True)
 class _Factors:
     """L D L^T of the band: inverse (T, P, P) of D; lower (T, P, P), blocks (t, t - 1) of L; its blocks
-    (t, t - 2) are far times inverse."""
+    (t, t - 2) are the diagonal far (T - 2, P) times inverse."""
 
     inverse: np.ndarray
     lower: np.ndarray
@@ -161,39 +125,72 @@ def _damped(matrix, damping):
 def _factor(system, free, damping):
     t, p = system.gradient.shape
     blocks = _damped(system.diagonal, damping)
-    near, far = system.near.dense(), system.far.dense()
+    near, far = system.near, system.far
     if free is not None:
-        blocks *= free[:, :, None] & free[:, None, :]
+        blocks *= free[:, :, None]
+        blocks *= free[:, None, :]
         np.einsum("tii->ti", blocks)[...] += ~free
-        near *= free[1:, :, None] & free[:-1, None, :]
-        far *= free[2:, :, None] & free[:-2, None, :]
+        near, far = near * (free[1:] & free[:-1]), far * (free[2:] & free[:-2])
     inverse, lower = np.empty((t, p, p)), np.zeros((t, p, p))
+    invert = _TriangularInverse(p)
+    coupling, product = np.zeros((p, p)), np.empty((p, p))
+    tie = np.einsum("ii->i", coupling)
     for i in range(t):
         block = blocks[i]
         if i >= 2:
-            # The second block below the diagonal of L is far / D, and leaves far / D * far^T on the diagonal.
-            block -= far[i - 2] @ inverse[i - 2] @ far[i - 2].T
-            near[i - 1] -= far[i - 2] @ lower[i - 1].T
+            # The second block below the diagonal of L is far / D, and leaves far / D * far on the diagonal.
+            f = far[i - 2]
+            np.multiply(inverse[i - 2], f, out=product)
+            product *= f[:, None]
+            block -= product
+            np.multiply(lower[i - 1].T, -f[:, None], out=coupling)
         if i >= 1:
-            np.matmul(near[i - 1], inverse[i - 1], out=lower[i])
-            block -= lower[i] @ near[i - 1].T
+            tie += near[i - 1]
+            np.matmul(coupling, inverse[i - 1], out=lower[i])
+            np.matmul(lower[i], coupling.T, out=product)
+            block -= product
         # Through the triangular factor, so that the inverse is symmetric to the last bit: rounding that
         # is not grows from frame to frame.
-        root = _inverse_triangular(np.linalg.cholesky(block))
+        root = invert(np.linalg.cholesky(block))
         np.matmul(root.T, root, out=inverse[i])
     return _Factors(inverse, lower, far)
 
 
-def _inverse_triangular(lower):
-    """Inverse of a lower triangular matrix (P, P), by halves: numpy has none that makes use of the zeros."""
-    p = len(lower)
-    if p % 2 or p < 8:
-        return np.linalg.inv(lower)
-    h = p // 2
-    out = np.zeros_like(lower)
-    out[:h, :h], out[h:, h:] = np.linalg.inv(np.stack([lower[:h, :h], lower[h:, h:]]))
-    out[h:, :h] = -out[h:, h:] @ (lower[h:, :h] @ out[:h, :h])
-    return out
+class _TriangularInverse:
+    """Inverse of lower triangular matrices (P, P) by doubling blocks: numpy has none that uses the zeros.
+
+    What it returns is overwritten by its next call.
+    """
+
+    def __init__(self, p):
+        size = 1 << (p - 1).bit_length()
+        padded, out = np.eye(size), np.zeros((size, size))
+        self.into, self.result = padded[:p, :p], out[:p, :p]
+        self.diagonals = np.einsum("ii->i", padded), np.einsum("ii->i", out)
+        self.levels = []
+        q = 1
+        while q < size:
+            # Pairs of neighbouring blocks, of which those on the diagonal are inverted already.
+            known = (_pairs(out, q, 0, 0), _pairs(out, q, q, q))
+            self.levels.append((_pairs(padded, q, q, 0), *known, _pairs(out, q, q, 0)))
+            q *= 2
+
+    def __call__(self, lower):
+        self.into[...] = lower
+        np.divide(1, self.diagonals[0], out=self.diagonals[1])
+        for below, first, second, out in self.levels:
+            np.matmul(second, below @ first, out=out)
+            np.negative(out, out=out)
+        return self.result
+
+
+def _pairs(x, q, row, column):
+    """View (N, q, q) of the blocks at (row, column) of each square of 2 q along the diagonal of x."""
+    down, right = x.strides
+    shape = (len(x) // (2 * q), q, q)
+    return np.lib.stride_tricks.as_strided(
+        x[row:, column:], shape, (2 * q * (down + right), down, right), writeable=True
+    )
 
 
 def _forward(f, right):
@@ -203,7 +200,7 @@ def _forward(f, right):
         if i >= 1:
             right[i] -= f.lower[i] @ right[i - 1]
         if i >= 2:
-            right[i] -= f.far[i - 2] @ scaled[i - 2]
+            right[i] -= f.far[i - 2][:, None] * scaled[i - 2]
         np.matmul(f.inverse[i], right[i], out=scaled[i])
     return right, scaled
 
@@ -213,5 +210,5 @@ def _backward(f, x):
     for i in range(len(x) - 2, -1, -1):
         x[i] -= f.lower[i + 1].T @ x[i + 1]
         if i + 2 < len(x):
-            x[i] -= f.inverse[i] @ (f.far[i].T @ x[i + 2])
+            x[i] -= f.inverse[i] @ (f.far[i] * x[i + 2])
     return x

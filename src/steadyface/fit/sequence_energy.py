@@ -11,7 +11,7 @@ import numpy as np
 
 from ..rotation import matrix_from_axis_angle
 from . import residuals as res
-from .block_arrow import ArrowSystem, Coupling
+from .block_arrow import ArrowSystem
 from .sequence_terms import POSE
 
 
@@ -39,7 +39,9 @@ class SequenceEnergy:
         shared,
         threads=1,
     ):
-        self.points, self.root, self.center = points, root_weight, center
+        # Axis before point: whole rows of x, y and z are what numpy is fast with.
+        self.points = np.ascontiguousarray(np.swapaxes(points, -1, -2))
+        self.root, self.center = root_weight, center
         self.focal_guess, self.weights, self.moved, self.shared = log_focal, weights, moved, shared
         self.t, self.c, self.l = root_weight.shape
         self.mean = np.asarray(shape.mean, float)
@@ -59,7 +61,7 @@ class SequenceEnergy:
         # Point by point; Jacobians need no more than single precision: they steer the steps, and the
         # gradient and the cost, in double precision, decide where those end.
         self.basis = np.ascontiguousarray(np.concatenate(basis).transpose(1, 2, 0), np.float32)
-        self.expression_rows = self.expression_basis.reshape(self.e, -1)
+        self.expression_rows = self.expression_basis.transpose(0, 2, 1).reshape(self.e, -1)
         self.share = min(1.0, weights.independent_points / self.l)
         self.neutral = None
         if prior is not None and weights.neutral > 0:
@@ -97,21 +99,25 @@ class SequenceEnergy:
             return list(pool.map(lambda a: function(a, min(a + self.chunk, self.t)), starts))
 
     def _model_points(self, state, neutral, a, b):
-        """Points turned by the head's rotation (n, L, 3) mm, and in the world (n, L, 3) mm."""
-        s = neutral + (state.expression[a:b] @ self.expression_rows).reshape(-1, self.l, 3)
-        turned = s @ np.swapaxes(state.rotation[a:b], -1, -2)
-        return turned, turned + state.translation[a:b, None]
+        """Points turned by the head's rotation (n, 3, L) mm, and in the world (n, 3, L) mm."""
+        s = (neutral.T.ravel() + state.expression[a:b] @ self.expression_rows).reshape(-1, 3, self.l)
+        turned = state.rotation[a:b] @ s
+        return turned, turned + state.translation[a:b, :, None]
 
     def _observe(self, state, world, c, a, b):
-        """Errors of the points in camera c: image / focal (n, L, 2), 1/z, error (n, L, 2) px, robust
-        distance in sigmas (n, L)."""
-        x = world @ state.camera_rotation[c].T + state.camera_translation[c]
+        """Errors of the points in camera c: image / focal (n, 2, L), 1/z, error (n, 2, L) px, robust
+        distance in sigmas (n, L), and the points in the camera (n, 3, L) mm."""
+        x = state.camera_rotation[c] @ world + state.camera_translation[c][:, None]
         root = self.root[a:b, c]
-        z = np.where((x[..., 2] > 0) | (root == 0), x[..., 2], np.nan)
-        inverse = 1 / np.where(z == 0, 1, z)
-        ray = x[..., :2] * inverse[..., None]
-        error = np.exp(state.log_focal[c]) * ray + (self.center[c] - self.points[a:b, c])
-        return ray, inverse, error, np.sqrt((error**2).sum(-1)) * root, x
+        z = x[:, 2]
+        if not (z > 0).all():
+            z = np.where((z > 0) | (root == 0), z, np.nan)
+            z = np.where(z == 0, 1, z)
+        inverse = 1 / z
+        ray = x[:, :2] * inverse[:, None]
+        error = np.exp(state.log_focal[c]) * ray
+        error += self.center[c][:, None] - self.points[a:b, c]
+        return ray, inverse, error, np.sqrt(error[:, 0] ** 2 + error[:, 1] ** 2) * root, x
 
     def _alignment_cost(self, state, neutral, a, b):
         world = self._model_points(state, neutral, a, b)[1]
@@ -198,7 +204,6 @@ class SequenceEnergy:
         n, p, sh = b - a, self.p, self.shared
         columns = p + (self.k if self.with_identity else 0)
         turned, world = self._model_points(state, neutral, a, b)
-        rotation = state.rotation[a:b]
         narrow = slice(sh.focal.start, sh.cameras.stop)
         width = narrow.stop - narrow.start
         outer = np.zeros((self.l, 3, 3))
@@ -213,28 +218,15 @@ class SequenceEnergy:
             ray, inverse, error, distance, x = self._observe(state, world, c, a, b)
             focal = np.exp(state.log_focal[c])
             weight = self.robust_weight(distance) * self.root[a:b, c] ** 2
-            root = np.sqrt(weight)[..., None]
-            # Derivative of the image to the point in the camera, in the world, and in the model frame.
-            d = np.zeros((n, self.l, 2, 3))
-            d[..., 0, 0] = d[..., 1, 1] = focal * inverse
-            d[..., 2] = -focal * inverse[..., None] * ray
-            # Flat, since a stack of 2x3 products would take many times as long.
-            flat = (d * root[..., None]).reshape(n, -1, 3) @ state.camera_rotation[c]
-            to_world, to_model = flat.reshape(d.shape), (flat @ rotation).reshape(d.shape)
-
-            by_point = np.ascontiguousarray(to_model.transpose(1, 0, 2, 3), np.float32)
-            np.matmul(
-                by_point.reshape(self.l, 2 * n, 3),
-                self.basis,
-                out=by_rows[..., POSE:columns],
-            )
-            pose = jacobian[..., :POSE]
-            v, w = turned[:, None], to_world.transpose(0, 2, 1, 3)
-            pose[..., 0] = v[..., 1] * w[..., 2] - v[..., 2] * w[..., 1]
-            pose[..., 1] = v[..., 2] * w[..., 0] - v[..., 0] * w[..., 2]
-            pose[..., 2] = v[..., 0] * w[..., 1] - v[..., 1] * w[..., 0]
-            pose[..., 3:6] = w
-            self._narrow_columns(state, c, d, root, ray, focal, x, jacobian[..., columns:])
+            root = np.sqrt(weight)
+            view, slant = (focal * inverse * root).astype(np.float32), ray.astype(np.float32)
+            to_model = _image_slope(view, slant, state.camera_rotation[c] @ state.rotation[a:b])
+            by_point = np.ascontiguousarray(to_model.transpose(3, 0, 1, 2)).reshape(self.l, 2 * n, 3)
+            np.matmul(by_point, self.basis, out=by_rows[..., POSE:columns])
+            w = _image_slope(view, slant, state.camera_rotation[c][None])
+            _arms(turned.astype(np.float32), w, jacobian[..., :3])
+            jacobian[..., 3:POSE] = w.transpose(0, 1, 3, 2)
+            self._narrow_columns(state, c, view, slant, root, focal, x, jacobian[..., columns:])
 
             rows = jacobian.reshape(n, 2 * self.l, -1)
             product = np.swapaxes(rows[..., :p], -1, -2) @ rows
@@ -248,23 +240,24 @@ class SequenceEnergy:
                 tie += tail[:, : len(tie)].T
                 corner += tail[:, len(tie) :]
             if self.with_identity or len(self.freed):
-                outer += np.swapaxes(by_point.reshape(self.l, -1, 3), -1, -2) @ by_point.reshape(
-                    self.l, -1, 3
-                )
+                outer += np.swapaxes(by_point, -1, -2) @ by_point
             if len(self.freed):
-                m, kept = by_point[self.freed], jacobian[:, :, self.freed].transpose(2, 0, 1, 3)
+                m = by_point.reshape(self.l, n, 2, 3)[self.freed]
+                kept = jacobian[:, :, self.freed].transpose(2, 0, 1, 3)
                 block = np.einsum("mnap,mnai->npmi", kept[..., :p], m, optimize=True)
                 cross[a:b, :, sh.offsets] += block.reshape(n, p, -1)
                 moved += np.einsum("mnai,mnaw->miw", m, kept[..., columns:], optimize=True)
 
-            pull = error * weight[..., None]
-            in_camera = (d * pull[..., None]).sum(-2)
-            in_world = in_camera @ state.camera_rotation[c]
-            in_model = in_world @ rotation
-            gradient[a:b, :3] += np.cross(turned, in_world).sum(1)
-            gradient[a:b, 3:6] += in_world.sum(1)
+            pull = error * weight[:, None]
+            in_camera = np.empty_like(x)
+            in_camera[:, :2] = pull * (focal * inverse)[:, None]
+            in_camera[:, 2] = -(in_camera[:, :2] * ray).sum(1)
+            in_world = state.camera_rotation[c].T @ in_camera
+            in_model = np.swapaxes(state.rotation[a:b], -1, -2) @ in_world
+            gradient[a:b, :3] += _turning(turned, in_world)
+            gradient[a:b, 3:6] += in_world.sum(-1)
             gradient[a:b, POSE:] += in_model.reshape(n, -1) @ self.expression_rows.T
-            total = in_model.sum(0)
+            total = in_model.sum(0).T
             if self.with_identity:
                 shared_gradient[sh.identity] += self.identity_basis.reshape(self.k, -1) @ total.ravel()
             if len(self.freed):
@@ -273,25 +266,25 @@ class SequenceEnergy:
                 shared_gradient[sh.focal.start + c] += (pull * focal * ray).sum()
             if c and sh.cameras.stop > sh.cameras.start:
                 at = sh.cameras.start + 6 * (c - 1)
-                arm = x - state.camera_translation[c]
-                shared_gradient[at : at + 3] += np.cross(arm, in_camera).sum((0, 1))
-                shared_gradient[at + 3 : at + 6] += in_camera.sum((0, 1))
+                arm = x - state.camera_translation[c][:, None]
+                shared_gradient[at : at + 3] += _turning(arm, in_camera).sum(0)
+                shared_gradient[at + 3 : at + 6] += in_camera.sum((0, 2))
         sums = np.concatenate([outer.ravel(), tie.ravel(), corner.ravel(), moved.ravel()])
         return sums, shared_gradient
 
-    def _narrow_columns(self, state, c, d, root, ray, focal, x, out):
+    def _narrow_columns(self, state, c, view, slant, root, focal, x, out):
         """Columns of camera c's focal length and place, whitened: out (n, 2, L, width)."""
         sh = self.shared
         if not out.shape[-1]:
             return
         out[...] = 0
         if sh.focal.stop > sh.focal.start:
-            out[..., c] = (focal * ray * root).transpose(0, 2, 1)
+            out[..., c] = focal * slant * root[:, None]
         if c and sh.cameras.stop > sh.cameras.start:
             at = sh.cameras.start - sh.focal.start + 6 * (c - 1)
-            v, w = (x - state.camera_translation[c])[:, None], (d * root[..., None]).transpose(0, 2, 1, 3)
-            out[..., at : at + 3] = np.cross(v, w)
-            out[..., at + 3 : at + 6] = w
+            w = _image_slope(view, slant, np.eye(3)[None])
+            _arms(x - state.camera_translation[c][:, None], w, out[..., at : at + 3])
+            out[..., at + 3 : at + 6] = w.transpose(0, 1, 3, 2)
 
     def _corner(self, sums):
         """The shared block of E_A from the sums of `_align`: (S, S)."""
@@ -342,34 +335,37 @@ class SequenceEnergy:
             corner[i[sh.offsets], i[sh.offsets]] += 1 / w.deform_mm**2
 
     def _add_smoothness(self, state, diagonal, gradient):
-        """Add E_temp to the frames' blocks; returns the couplings of neighbours and of second neighbours."""
-        t, rest = self.t, self.p - 3
-        near = Coupling(np.zeros((max(t - 1, 0), 3, 3)), np.zeros((max(t - 1, 0), rest)))
-        far = Coupling(np.zeros((max(t - 2, 0), 3, 3)), np.zeros((max(t - 2, 0), rest)))
+        """Add E_temp to the frames' blocks; returns the couplings of neighbours and of second neighbours.
+
+        In the matrix, not in the gradient, a turn from frame to frame is taken for a small one, so that
+        rotations are coupled axis by axis as all else is.
+        """
+        t = self.t
+        near, far = np.zeros((max(t - 1, 0), self.p)), np.zeros((max(t - 2, 0), self.p))
         if self.coefficients is None:
             return near, far
         w = self.weights
         _, turn, terms, robust = self._smoothness(state)
         turning = res.J_rotation_acceleration(turn, self.coefficients) / w.rotation_acceleration
         weighted = turning * robust[0][:, None, :, None]
-        sigma = np.concatenate(
-            [np.full(3, w.translation_acceleration), np.full(self.e, w.expression_acceleration)]
+        sigma = np.repeat(
+            [w.rotation_acceleration, w.translation_acceleration, w.expression_acceleration], [3, 3, self.e]
         )
-        weight = np.concatenate([np.repeat(robust[1], 3, -1), robust[2]], -1)
-        residual = np.concatenate(terms[1:], -1) * weight
+        weight = np.concatenate([np.repeat(robust[0], 3, -1), np.repeat(robust[1], 3, -1), robust[2]], -1)
+        residual = np.concatenate(terms[1:], -1) * weight[:, 3:]
         slope = self.coefficients[:, :, None] / sigma
-        n = np.arange(3, self.p)
+        n = np.arange(self.p)
         for i in range(3):
             at = slice(i, t - 2 + i)
             gradient[at, :3] += np.einsum("tij,ti->tj", weighted[:, i], terms[0])
-            gradient[at, 3:] += slope[:, i] * residual
-            diagonal[at, :3, :3] += np.swapaxes(weighted[:, i], -1, -2) @ turning[:, i]
+            gradient[at, 3:] += slope[:, i, 3:] * residual
             diagonal[at, n, n] += slope[:, i] ** 2 * weight
             for j in range(i):
-                coupling = near if i - j == 1 else far
-                to = slice(j, j + t - 2) if i - j == 1 else slice(None)
-                coupling.lead[to] += np.swapaxes(weighted[:, i], -1, -2) @ turning[:, j]
-                coupling.rest[to] += slope[:, i] * slope[:, j] * weight
+                pull = slope[:, i] * slope[:, j] * weight
+                if i - j == 1:
+                    near[j : j + t - 2] += pull
+                else:
+                    far += pull
         return near, far
 
     def retract(self, state, frames, shared):
@@ -391,3 +387,30 @@ class SequenceEnergy:
         if len(self.freed):
             change["offsets"] = state.offsets + shared[sh.offsets].reshape(-1, 3)
         return replace(state, **change)
+
+
+def _image_slope(view, ray, rotation):
+    """Derivative of whitened image points to points of a frame: (n, 2, 3, L) float32.
+
+    view: focal / z over sigma (n, L); ray: image / focal (n, 2, L); rotation: that frame to the camera,
+    (n or 1, 3, 3).
+    """
+    r = rotation.astype(np.float32)[..., None]
+    out = ray[:, :, None] * r[:, None, 2]
+    np.subtract(r[:, :2], out, out=out)
+    out *= view[:, None, None]
+    return out
+
+
+def _arms(v, w, out):
+    """v x w of points v (n, 3, L) and slopes w (n, 2, 3, L), into out (n, 2, L, 3)."""
+    v = v[:, None]
+    for i in range(3):
+        j, k = (i + 1) % 3, (i + 2) % 3
+        out[..., i] = v[:, :, j] * w[:, :, k] - v[:, :, k] * w[:, :, j]
+
+
+def _turning(v, w):
+    """Sum over points of v x w: (n, 3, L) both to (n, 3)."""
+    m = v @ np.swapaxes(w, -1, -2)
+    return np.stack([m[:, 1, 2] - m[:, 2, 1], m[:, 2, 0] - m[:, 0, 2], m[:, 0, 1] - m[:, 1, 0]], -1)
