@@ -16,7 +16,8 @@ from steadyface.learn.flow_export import export_flow
 from steadyface.learn.flow_loss import alignment_loss, gaussian_nll, iteration_weights
 from steadyface.learn.flow_points import FlowPoints
 from steadyface.learn.flow_train import FlowTrainConfig, FlowTrainer, train_flow
-from steadyface.learn.parameters import join, mirror, similarity_from_pose
+from steadyface.learn.guess import GuessConfig, draw_guesses
+from steadyface.learn.parameters import join, mirror, similarity_from_pose, split
 from steadyface.learn.settings import with_setting
 from steadyface.networks.dense_regressor import DenseRegressorConfig
 from steadyface.networks.flow_update import UpdateConfig
@@ -228,7 +229,12 @@ def test_streamed_batches_are_the_makers(batches):
 
 
 @pytest.mark.parametrize(
-    "network", [replace(NETWORK, matching=True), DenseRegressorConfig("resnet-18-narrow", 64)]
+    "network",
+    [
+        replace(NETWORK, start="match"),
+        replace(NETWORK, start="guess", patch=4),
+        DenseRegressorConfig("resnet-18-narrow", 64),
+    ],
 )
 def test_training_lowers_the_error(config, network):
     trainer = FlowTrainer(replace(config, network=network, learning_rate=2e-3))
@@ -305,8 +311,16 @@ def test_export_takes_iterations_and_checks_itself(tmp_path):
         export_flow(network, path, "tiny", np.arange(20), count)
         position = onnxruntime.InferenceSession(str(path)).run(["position"], {"image": pictures})[0]
         with torch.no_grad():
-            expected = network.eval()(torch.from_numpy(pictures), count).position[:, -1]
+            expected = network.eval()(torch.from_numpy(pictures), iterations=count).position[:, -1]
         np.testing.assert_allclose(position, expected, atol=1e-3)
+    guided = UVFlow(replace(NETWORK, start="guess", patch=4), torch.rand(20, 2))
+    export_flow(guided, tmp_path / "guided.onnx", "tiny", np.arange(20))
+    guess = np.random.default_rng(1).uniform(0, 64, (2, 20, 2)).astype(np.float32)
+    session = onnxruntime.InferenceSession(str(tmp_path / "guided.onnx"))
+    position = session.run(["position"], {"image": pictures, "guess": guess})[0]
+    with torch.no_grad():
+        expected = guided.eval()(torch.from_numpy(pictures), torch.from_numpy(guess)).position[:, -1]
+    np.testing.assert_allclose(position, expected, atol=1e-3)
     with pytest.raises(OutputError, match="differs from the trained one"):
         export_flow(network, tmp_path / "never.onnx", "tiny", np.arange(20), tolerance=0.0)
     assert not (tmp_path / "never.onnx").exists()
@@ -325,6 +339,40 @@ def test_mobilenet_starts_from_a_face_regressor(config, tmp_path):
     direct = DenseRegressorConfig("resnet-18-narrow", 64)
     with pytest.raises(InputError, match="only a MobileNet"):
         FlowTrainer(replace(config, network=direct, init_from=str(tmp_path / "a.onnx")))
+
+
+def test_guesses_stray_as_far_as_told(mirror_model):
+    rotation, scale, translation, identity, expression = pose(mirror_model, 2000)
+    params = join(similarity_from_pose(rotation, scale, translation), identity, expression)
+    exact = GuessConfig(rotation_deg=0, scale=0, shift=0, identity=0, expression=0, damping=1.1, wild=0)
+    same = draw_guesses(params, mirror_model, np.random.default_rng(0), exact)
+    np.testing.assert_allclose(same[:, :12], params[:, :12], atol=1e-6)
+    count = mirror_model.identity_count
+    drawn = same[:, 12 : 12 + count] / identity
+    # Every guess has its own share of the identity.
+    np.testing.assert_allclose(drawn, np.broadcast_to(drawn[:, :1], drawn.shape), rtol=1e-3, atol=1e-4)
+    assert 0.45 < drawn.mean() < 0.55
+
+    config = GuessConfig(wild=0)
+    guesses = draw_guesses(params, mirror_model, np.random.default_rng(0), config)
+    similarity, _, acted = split(guesses, count)
+    assert np.std(similarity[:, :2, 3] - translation) == pytest.approx(config.shift, rel=0.05)
+    zoom = np.linalg.norm(similarity[:, 0, :3], axis=-1) / scale
+    assert np.log(zoom).std() == pytest.approx(config.scale, rel=0.05)
+    turn = similarity[..., :3] / (zoom * scale)[:, None, None] @ rotation.transpose(0, 2, 1)
+    angle = np.arccos(np.clip((np.trace(turn, axis1=1, axis2=2) - 1) / 2, -1, 1))
+    assert np.sqrt((angle**2).mean()) == pytest.approx(np.sqrt(3) * np.radians(config.rotation_deg), rel=0.05)
+    assert acted.min() >= 0
+    assert acted.max() <= 1
+    wild = draw_guesses(params, mirror_model, np.random.default_rng(0), replace(config, wild=1))
+    assert np.std(wild[:, [3, 7]] - translation) == pytest.approx(3 * config.shift, rel=0.05)
+
+
+def test_only_a_mobilenet_is_frozen(config):
+    trainer = FlowTrainer(replace(config, frozen=2))
+    assert not any(p.requires_grad for p in trainer.network.encoder.backbone.stem.parameters())
+    with pytest.raises(InputError, match="frozen"):
+        FlowTrainer(replace(config, frozen=2, network=DenseRegressorConfig("resnet-18-narrow", 64)))
 
 
 def test_sizes_must_agree(config):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from steadyface.face_model.morphable import load_face_model
-from steadyface.networks.uv_chart import sampling_matrix, smoothest_map, uv_chart
+from steadyface.networks.uv_chart import sampling_matrix, smoothest_map, texel_weights, uv_chart
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +70,22 @@ def test_sampling_matrix_reads_planes_exactly():
 def test_model_without_regions_has_a_chart(tiny_model):
     chart = uv_chart(tiny_model)
     assert len(chart) == tiny_model.vertex_count
+
+
+def test_texels_take_linear_values_from_their_vertices():
+    position = np.random.default_rng(0).random((400, 2))
+    near, weight = texel_weights(position, 8)
+    assert near.shape == weight.shape == (64, 8)
+    np.testing.assert_allclose(weight.sum(1), 1, atol=1e-6)
+    y, x = np.mgrid[:8, :8]
+    center = (np.stack([x, y], -1).reshape(-1, 2) + 0.5) / 8
+    plane = np.array([3.0, -2.0])
+    np.testing.assert_allclose(((position @ plane)[near] * weight).sum(1), center @ plane, atol=0.05)
+
+
+def test_texels_far_from_all_vertices_take_their_mean():
+    position = 0.1 * np.random.default_rng(0).random((50, 2))
+    near, weight = texel_weights(position, 16)
+    value = position @ np.array([1.0, 1.0])
+    far = (value[near] * weight).sum(1)[-1]
+    assert value.min() - 0.1 < far < value.max() + 0.1

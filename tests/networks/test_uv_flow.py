@@ -8,7 +8,7 @@ from torch.nn import functional
 from steadyface.errors import InputError
 from steadyface.networks.bisenet_v2 import BiSeNetV2
 from steadyface.networks.complexity import multiply_adds, parameter_count
-from steadyface.networks.correlation import CorrelationPyramid, sample_map
+from steadyface.networks.correlation import CorrelationPyramid, read_patches, sample_map
 from steadyface.networks.dense_regressor import (
     FULL_DIRECT,
     TINY_DIRECT,
@@ -65,7 +65,10 @@ def test_direct_regressor_has_the_papers_parameters():
 
 def test_tiny_networks_keep_to_their_budget():
     image = torch.zeros(1, 3, 256, 256)
-    flow, direct = UVFlow(TINY, torch.rand(3185, 2)), DenseRegressor(TINY_DIRECT, 3185)
+    flow, direct = (
+        UVFlow(replace(TINY, start="fixed"), torch.rand(3185, 2)),
+        DenseRegressor(TINY_DIRECT, 3185),
+    )
     assert parameter_count(flow) <= 8e6
     assert parameter_count(direct) <= 8e6
     # The baseline is no cheaper than a tenth less.
@@ -118,7 +121,7 @@ def test_flow_starts_where_it_is_told(chart, image):
 
 
 def test_matching_finds_the_texel_of_equal_features(chart):
-    network = UVFlow(replace(SMALL, matching=True), chart)
+    network = UVFlow(replace(SMALL, start="match"), chart)
     features = functional.normalize(torch.randn(1, 16, 64, generator=torch.Generator().manual_seed(2)), dim=1)
     # Each UV texel's feature is that of the image texel at the mirrored place, and of no other.
     mirrored = features.unflatten(2, (8, 8)).flip(3)
@@ -129,18 +132,71 @@ def test_matching_finds_the_texel_of_equal_features(chart):
 
 
 def test_match_is_taught_in_training_alone(chart, image):
-    network = UVFlow(replace(SMALL, matching=True), chart)
+    network = UVFlow(replace(SMALL, start="match"), chart)
     assert network.train()(image).guesses.shape == (2, 1, 30, 2)
     assert network.eval()(image).guesses.shape == (2, 0, 30, 2)
     assert parameter_count(network) == parameter_count(UVFlow(SMALL, chart))
 
 
+def test_guess_is_kept_without_a_change(chart, image):
+    network = UVFlow(replace(SMALL, start="guess", patch=4), chart).eval()
+    guess = 64 * torch.rand(2, 30, 2, generator=torch.Generator().manual_seed(3))
+    moved = network(image, guess)
+    assert not torch.allclose(moved.position[:, -1], guess, atol=0.5)
+    last = network.update.flow_head[-1]
+    torch.nn.init.zeros_(last.weight)
+    with torch.no_grad():
+        last.bias.copy_(torch.tensor([0.5, -0.25]))
+    # Whatever the vertices' places: half a texel of eight pixels right and a quarter up, each time.
+    step = torch.tensor([4.0, -2.0])
+    for k, position in enumerate(network(image, guess).position.unbind(1), 1):
+        torch.testing.assert_close(position, guess + k * step, rtol=0, atol=1e-4)
+
+
+def test_guess_tells_where_to_look(chart):
+    """The windows are read where the guess says, not at fixed places."""
+    network = UVFlow(replace(SMALL, start="guess", patch=4), chart).eval()
+    image = torch.full((1, 3, 64, 64), 100.0)
+    image[:, :, 40:56, 40:56] = 255 * torch.rand(16, 16, generator=torch.Generator().manual_seed(4))
+    blank = torch.full_like(image, 100.0)
+    near, far = torch.full((1, 30, 2), 48.0), torch.full((1, 30, 2), 12.0)
+    with torch.no_grad():
+        changes = [
+            (network(image, g, 1).position - network(blank, g, 1).position).abs().mean() for g in (near, far)
+        ]
+    assert changes[0] > 1.5 * changes[1]
+
+
+def test_patches_are_the_pixels_around():
+    features = torch.arange(64.0).reshape(1, 1, 8, 8)
+    # Texel 1 of a map half as fine has its centre between pixels 2 and 3.
+    place = torch.tensor([[[[1.0, 2.0]]]])
+    read = read_patches(features, place, 4)[0, :, 0, 0]
+    middle = 8 * 4.5 + 2.5
+    expected = [middle + 8 * dy + dx for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+    torch.testing.assert_close(read, torch.tensor(expected))
+
+
+def test_frozen_blocks_stay(chart, image):
+    network = UVFlow(SMALL, chart)
+    network.encoder.freeze(3)
+    before = {k: v.clone() for k, v in network.encoder.backbone.state_dict().items()}
+    network.train()
+    optimizer = torch.optim.AdamW((p for p in network.parameters() if p.requires_grad), 1e-2)
+    network(image).position.square().sum().backward()
+    optimizer.step()
+    after = network.encoder.backbone.state_dict()
+    for key, value in before.items():
+        kept = key.startswith(("stem.", "blocks.0.", "blocks.1.", "blocks.2."))
+        assert torch.equal(after[key], value) == kept or key.startswith("pool."), key
+
+
 def test_iterations_can_be_chosen(chart, image):
     network = UVFlow(SMALL, chart).eval()
-    whole = network(image, 4)
+    whole = network(image, iterations=4)
     assert whole.position.shape[1] == 4
     for count in (1, 2, 3):
-        torch.testing.assert_close(network(image, count).position, whole.position[:, :count])
+        torch.testing.assert_close(network(image, iterations=count).position, whole.position[:, :count])
 
 
 def test_batched_equals_looped(chart, image):
@@ -154,7 +210,7 @@ def test_batched_equals_looped(chart, image):
 
 def test_steps_are_taught_apart(chart, image):
     network = UVFlow(SMALL, chart).eval()
-    _, second = network(image, 2).position.unbind(1)
+    _, second = network(image, iterations=2).position.unbind(1)
     gradient = torch.autograd.grad(second.sum(), network.update.flow_head[-1].bias)[0]
     # Through the flow itself the first step's change would count a second time.
     torch.testing.assert_close(gradient, torch.full((2,), 8.0 * 2 * 30), rtol=0.2, atol=0)

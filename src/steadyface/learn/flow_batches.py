@@ -14,6 +14,7 @@ from ..face_model.morphable import load_face_model
 from ..networks.uv_chart import uv_chart
 from ..synthesis.backgrounds import smooth_noise
 from .augment import Appearance, AugmentConfig, draw_view, view_labels, view_pixels
+from .guess import GuessConfig, draw_guesses
 from .parameters import split
 from .samples import SampleMix, mediapipe_flip_index, read_set
 
@@ -35,6 +36,7 @@ class FlowBatchConfig:
     balance: float = 0.5
     seed: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    guess: GuessConfig = field(default_factory=GuessConfig)
 
 
 def read_perspectives(folders):
@@ -111,6 +113,7 @@ class FlowBatchMaker:
         return {
             "image": images,
             "params": params,
+            "guess": draw_guesses(params, self.model, rng, c.guess),
             "inverse_distance": self.inverse_distance[rows],
             "principal": view_points(self.principal[rows], views),
         }

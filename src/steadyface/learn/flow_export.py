@@ -19,15 +19,17 @@ class _Inference(nn.Module):
         super().__init__()
         self.network, self.iterations = network, iterations
 
-    def forward(self, image):
-        r = self.network(image, self.iterations) if self.iterations else self.network(image)
+    def forward(self, image, guess=None):
+        options = {"iterations": self.iterations} if self.iterations else {}
+        r = self.network(image, guess, **options)
         return r.position[:, -1], r.sigma[:, -1]
 
 
 def export_flow(network, path, model_name, vertices, iterations=None, tolerance=1e-3):
     """Write a `UVFlow` or `DenseRegressor` as ONNX (opset 17) and check that onnxruntime agrees with torch.
 
-    Input "image" (N, 3, size, size) float32 RGB 0..255; outputs "position" (N, n, 2) and "sigma" (N, n) in
+    Inputs "image" (N, 3, size, size) float32 RGB 0..255 and, of a network that starts at a guess, "guess"
+    (N, n, 2) in pixels of it; outputs "position" (N, n, 2) and "sigma" (N, n) in
     pixels of it, of the last iteration. Metadata: face_model, crop_side_mm, and vertices, the n indices into
     the model as JSON. iterations: of the flow, if not the configured ones; tolerance: largest difference
     allowed, pixels, over random pictures. Raises OutputError if it is exceeded or the file cannot be written.
@@ -36,9 +38,12 @@ def export_flow(network, path, model_name, vertices, iterations=None, tolerance=
 
     network = network.eval()
     size = network.config.image_size
-    image = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0)) * 255
+    generator = torch.Generator().manual_seed(0)
+    inputs = {"image": torch.rand(2, 3, size, size, generator=generator) * 255}
+    if getattr(network.config, "start", None) == "guess":
+        inputs["guess"] = torch.rand(2, len(vertices), 2, generator=generator) * size
     inference = _Inference(network, iterations).eval()
-    graph = onnx.load_from_string(_trace(inference, image))
+    graph = onnx.load_from_string(_trace(inference, inputs))
     metadata = {
         "face_model": model_name,
         "crop_side_mm": f"{CROP_SIDE_MM:g}",
@@ -48,7 +53,7 @@ def export_flow(network, path, model_name, vertices, iterations=None, tolerance=
         graph.metadata_props.add(key=key, value=value)
     onnx.checker.check_model(graph)
     data = graph.SerializeToString()
-    worst = _difference(inference, image, data)
+    worst = _difference(inference, inputs, data)
     if not worst < tolerance:
         raise OutputError(
             f"the exported network differs from the trained one by {worst:.2g} > {tolerance} px"
@@ -57,7 +62,7 @@ def export_flow(network, path, model_name, vertices, iterations=None, tolerance=
         temporary.write_bytes(data)
 
 
-def _trace(inference, image):
+def _trace(inference, inputs):
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -67,11 +72,11 @@ def _trace(inference, image):
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 inference,
-                (image,),
+                tuple(inputs.values()),
                 buffer,  # pyright: ignore[reportArgumentType]
-                input_names=["image"],
+                input_names=list(inputs),
                 output_names=["position", "sigma"],
-                dynamic_axes={k: {0: "N"} for k in ("image", "position", "sigma")},
+                dynamic_axes={k: {0: "N"} for k in (*inputs, "position", "sigma")},
                 opset_version=17,
                 dynamo=False,
             )
@@ -80,16 +85,17 @@ def _trace(inference, image):
     return buffer.getvalue()
 
 
-def _difference(inference, image, data):
+def _difference(inference, inputs, data):
     """Largest difference of a position or sigma, pixels; for one picture too, other than the traced batch."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     worst = 0.0
-    for pictures in (image, image[:1]):
-        outputs = session.run(None, {"image": pictures.numpy()})
+    for count in (2, 1):
+        some = {name: tensor[:count] for name, tensor in inputs.items()}
+        outputs = session.run(None, {name: tensor.numpy() for name, tensor in some.items()})
         with torch.no_grad():
-            expected = inference(pictures)
+            expected = inference(**some)
         for ours, theirs in zip(outputs, expected, strict=True):
             worst = max(worst, float(np.abs(np.asarray(ours) - theirs.numpy()).max()))
     return worst

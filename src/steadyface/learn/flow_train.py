@@ -14,6 +14,7 @@ import typer
 from ..errors import InputError
 from ..face_model.morphable import load_face_model
 from ..networks.dense_regressor import FULL_DIRECT, TINY_DIRECT, DenseRegressor, DenseRegressorConfig
+from ..networks.mobile_pyramid import MobilePyramid
 from ..networks.mobilenet import MobileNet
 from ..networks.uv_chart import smoothest_map, uv_chart
 from ..networks.uv_flow import FULL, TINY, UVFlow, UVFlowConfig
@@ -41,7 +42,8 @@ class FlowTrainConfig:
 
     out: folder of checkpoint, log and picture; batches: the data, whose image_size must be the network's;
     network: `UVFlowConfig` or `DenseRegressorConfig`; from_mean: start the flow at the mean face instead of
-    at zero; decay: weight of an iteration against the next; minutes, iterations: the budget, whichever ends
+    at zero; frozen: first blocks of a MobileNet that stay as they were lent, None to teach all; decay: weight
+    of an iteration against the next; minutes, iterations: the budget, whichever ends
     first; heldout: name to sample folder; threads: of torch; workers: processes that make batches; init_from:
     an exported regressor (ONNX) or a checkpoint of one, whose MobileNet to start from, or a checkpoint of
     this program; device: as torch names it.
@@ -51,6 +53,7 @@ class FlowTrainConfig:
     batches: FlowBatchConfig
     network: UVFlowConfig | DenseRegressorConfig = TINY
     from_mean: bool = True
+    frozen: int | None = None
     decay: float = 0.8
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
@@ -76,6 +79,14 @@ def new_network(config, chart):
     if isinstance(config, UVFlowConfig):
         return UVFlow(config, chart.position)
     return DenseRegressor(config, len(chart))
+
+
+def freeze(network, blocks):
+    """Keep the first blocks of a network's MobileNet as they are. Raises InputError if it has another
+    encoder."""
+    if not isinstance(network.encoder, MobilePyramid):
+        raise InputError("only a MobileNet encoder can be frozen: leave frozen out for this network")
+    network.encoder.freeze(blocks)
 
 
 def start_from(network, path, images):
@@ -138,8 +149,10 @@ class FlowTrainer(Run):
         self.points = FlowPoints(self.model, self.chart.vertices, config.batches.image_size).to(self.device)
         self.weight = torch.from_numpy(self.chart.weight).to(self.device)
         self.network = new_network(config.network, self.chart)
-        if config.from_mean or isinstance(self.network, DenseRegressor):
+        if isinstance(self.network, DenseRegressor) or (config.from_mean and self.network.is_fixed):
             self.network.set_start(self._mean_positions())
+        if config.frozen is not None:
+            freeze(self.network, config.frozen)
         averaged = new_network(config.network, self.chart)
         for n in (self.network, averaged):
             n.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -181,7 +194,9 @@ class FlowTrainer(Run):
         batch = self._tensors(arrays)
         truth = self.points(batch["params"], batch["inverse_distance"], batch["principal"])
         self.optimizer.zero_grad(set_to_none=True)
-        total, terms = alignment_loss(self.network(batch["image"]), truth, self.weight, self.config.decay)
+        guess = self.points(batch["guess"])
+        prediction = self.network(batch["image"], guess)
+        total, terms = alignment_loss(prediction, truth, self.weight, self.config.decay)
         norm = self.descend(total)
         millimetres = terms.pop("vertex_px") * CROP_SIDE_MM / self.config.batches.image_size
         return {**terms, "vertex_mm": millimetres, "gradient": norm}

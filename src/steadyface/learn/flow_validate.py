@@ -8,6 +8,7 @@ from ..face_model.mediapipe import OUTER_EYE_CORNERS
 from .augment import View, view_labels, view_pixels
 from .flow_batches import read_perspectives, view_points
 from .flow_points import FlowPoints
+from .guess import GuessConfig, draw_guesses
 from .parameters import split
 from .samples import load_samples, mediapipe_flip_index
 
@@ -43,7 +44,9 @@ class FlowHeldOut:
             samples.params[chosen], samples.landmarks478[chosen], views, model, mediapipe_flip_index(model)
         )
         labels = _tensors(params, inverse_distance[chosen], view_points(principal[chosen], views))
-        self.truth = FlowPoints(model, chart.vertices, size)(*labels).numpy()
+        points = FlowPoints(model, chart.vertices, size)
+        self.truth = points(*labels).numpy()
+        self.guess = points(torch.from_numpy(draw_guesses(params, model, rng, GuessConfig())))
         similarity, identity, expression = split(params, model.identity_count)
         corners = model.landmarks("mediapipe478")(identity, expression)[:, list(OUTER_EYE_CORNERS)]
         scale = np.linalg.norm(similarity[:, 2, :3], axis=-1)
@@ -63,7 +66,8 @@ class FlowHeldOut:
         with torch.inference_mode():
             for first in range(0, len(self.images), batch):
                 image = torch.from_numpy(self.images[first : first + batch]).to(device)
-                r = network(image.permute(0, 3, 1, 2).float())
+                guess = self.guess[first : first + batch].to(device)
+                r = network(image.permute(0, 3, 1, 2).float(), guess)
                 parts.append((r.position.cpu().numpy(), r.sigma.cpu().numpy()))
         network.train(training)
         return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
@@ -72,8 +76,8 @@ class FlowHeldOut:
         """Mean errors, percent of the outer eye corners' distance in space, as a dict.
 
         error: of the face's vertices after the last iteration, and error_NAME of a region's; error_K after K
-        iterations; deviation: root mean square of the face's error over sigma, per axis, 1 where the network
-        knows how wrong it is (median over pictures).
+        iterations, error_0 of the guesses; deviation: root mean square of the face's error over sigma, per
+        axis, 1 where the network knows how wrong it is (median over pictures).
         """
         position, sigma = self.predict(network)
         distance = np.linalg.norm(position - self.truth[:, None], axis=-1)
@@ -83,6 +87,8 @@ class FlowHeldOut:
         result |= {f"error_{k}": float(percent[:, -1][:, v].mean()) for k, v in self.regions.items()}
         for k in range(position.shape[1]):
             result[f"error_{k + 1}"] = float(percent[:, k][:, face].mean())
+        guessed = np.linalg.norm(self.guess.numpy() - self.truth, axis=-1) / self.unit[:, None]
+        result["error_0"] = float(100 * guessed[:, face].mean())
         ratio = (distance[:, -1] / sigma[:, -1])[:, face]
         result["deviation"] = float(np.median(np.sqrt((ratio**2).mean(1) / 2)))
         return result

@@ -17,6 +17,20 @@ def sample_map(features, position):
     return functional.grid_sample(features, grid, padding_mode="border", align_corners=False)
 
 
+def read_patches(features, position, size):
+    """Three by three pixels of a feature map around places.
+
+    features: (N, C, h, w); position: (N, H, W, 2) in texels of a map of size x size texels over the same
+    picture. Returns (N, 9 C, H, W).
+    """
+    height, width = position.shape[1:3]
+    offset = torch.arange(-1, 2, dtype=position.dtype, device=position.device)
+    window = torch.stack(torch.meshgrid(offset, offset, indexing="ij")[::-1], -1).reshape(9, 2)
+    scale = features.shape[-1] / size
+    at = (position.flatten(1, 2).unsqueeze(2) + 0.5) * scale - 0.5 + window
+    return sample_map(features, at).transpose(2, 3).reshape(-1, 9 * features.shape[1], height, width)
+
+
 class CorrelationPyramid(nn.Module):
     """Dot products of every UV feature with every image feature, looked up around a flow's end points.
 

@@ -51,7 +51,8 @@ class DenseRegressor(nn.Module):
     """A picture's pooled features and one linear layer to each vertex' position and log sigma.
 
     config: `DenseRegressorConfig`; vertex_count: n. forward: (N, 3, image_size, image_size) float RGB 0..255
-    -> `DensePrediction` with K = 1. The first prediction is `set_start`'s, or the middle of the picture.
+    and, to be called as `UVFlow` is, a guess that it has no use for -> `DensePrediction` with K = 1. The
+    first prediction is `set_start`'s, or the middle of the picture.
     Raises InputError for unknown encoders.
     """
 
@@ -74,7 +75,7 @@ class DenseRegressor(nn.Module):
         size = self.config.image_size
         values[:, :2] = (torch.as_tensor(position, dtype=torch.float32) + 0.5) / size - 0.5
 
-    def forward(self, image):
+    def forward(self, image, guess=None):
         values = self.head(self.encoder((image - 127.5) / 64)).unflatten(1, (1, -1, 3))
         size = self.config.image_size
         # Positions in picture sides around its middle; log sigma around a tenth of a side.

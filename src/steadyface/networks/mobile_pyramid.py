@@ -7,21 +7,39 @@ from .mobilenet import BLOCKS, MobileNet
 
 
 class MobilePyramid(nn.Module):
-    """`MobileNet`'s maps at strides 8, 16 and 32, added from coarse to fine (Lin et al. 2017).
+    """`MobileNet`'s maps at strides 4, 8, 16 and 32, added from coarse to fine (Lin et al. 2017).
 
     width: of MobileNet, whose weights a trained face regressor can lend. forward: (N, 3, H, W), sides a
-    multiple of 32, -> one map (N, outputs, H / 8, W / 8), in a list.
+    multiple of 32, -> one map (N, outputs, H / 4, W / 4), in a list.
     """
 
     def __init__(self, outputs=64, width=0.5):
         super().__init__()
         self.backbone = MobileNet(width)
-        #: The last blocks before the map shrinks: strides 8, 16 and 32.
-        ends = [i for i in range(len(BLOCKS)) if i + 1 == len(BLOCKS) or BLOCKS[i + 1][1] == 2][-3:]
+        #: The last blocks before the map shrinks: strides 4, 8, 16 and 32.
+        ends = [i for i in range(len(BLOCKS)) if i + 1 == len(BLOCKS) or BLOCKS[i + 1][1] == 2][-4:]
         self.laterals = nn.ModuleDict(
             {str(i): nn.Conv2d(max(8, round(BLOCKS[i][0] * width)), outputs, 1) for i in ends}
         )
-        self.smooth = nn.Conv2d(outputs, outputs, 3, padding=1)
+        # Apart in space and channels: at this size a whole convolution would cost as much as the backbone.
+        self.smooth = nn.Sequential(
+            nn.Conv2d(outputs, outputs, 3, padding=1, groups=outputs), nn.Conv2d(outputs, outputs, 1)
+        )
+        self._frozen = ()
+
+    def freeze(self, blocks):
+        """Keep the backbone's stem and first blocks as they are: their maps are the largest, and teaching
+        them takes half of an encoder's time."""
+        self._frozen = (self.backbone.stem, *self.backbone.blocks[:blocks])
+        for part in self._frozen:
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode=True):
+        super().train(mode)
+        for part in self._frozen:
+            part.eval()
+        return self
 
     def forward(self, image):
         features, maps = self.backbone.stem(image), []

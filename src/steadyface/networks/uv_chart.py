@@ -115,3 +115,28 @@ def smoothest_map(position, values, size, stiffness=1e-3):
     smooth = np.kron(np.eye(size), line) + np.kron(line, np.eye(size))
     normal = matrix.T @ matrix + stiffness * smooth
     return np.linalg.solve(normal, matrix.T @ values).reshape(size, size, -1)
+
+
+def texel_weights(position, size, neighbours=8):
+    """How texels' values follow from their nearest vertices: indices and weights (size^2, neighbours).
+
+    position: (n, 2) in [0, 1]. The weights are those of a local plane fitted by least squares, near vertices
+    first, with a slope that fades where they lie on one side: nearly exact inside for what is linear over the
+    chart.
+    """
+    position = np.asarray(position, float) * size - 0.5
+    x, y = np.meshgrid(np.arange(size), np.arange(size))
+    centers = np.stack([x, y], -1).reshape(-1, 1, 2)
+    away = position - centers
+    squared = (away**2).sum(-1)
+    near = np.argsort(squared, axis=1, kind="stable")[:, : min(neighbours, len(position))]
+    away = np.take_along_axis(away, near[..., None], 1)
+    squared = np.take_along_axis(squared, near, 1)
+    importance = 1 / (squared + 0.05)
+    plane = np.concatenate([np.ones_like(away[..., :1]), away], -1)
+    normal = np.einsum("tki,tk,tkj->tij", plane, importance, plane)
+    # Far from every vertex the plane is held level, and the texel takes their mean.
+    normal[:, [1, 2], [1, 2]] += (0.01 * importance.sum(1) * (1 + squared[:, 0]))[:, None]
+    first = np.linalg.solve(normal, np.array([1.0, 0, 0])[:, None])[..., 0]
+    weight = np.einsum("ti,tki,tk->tk", first, plane, importance)
+    return near, (weight / weight.sum(1, keepdims=True)).astype(np.float32)
