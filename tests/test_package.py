@@ -49,7 +49,7 @@ RUNTIME = {"numpy", "cv2", "onnxruntime", "av", "typer", "rich"}
 #: Of the extras: what a function may import when it is called, with an error that names the extra.
 OPTIONAL = {"scipy", "h5py", "matplotlib"}
 TRAINING = {"learn", "networks"}
-TOP = {"pipeline", "cli", "demo"}
+TOP = {"pipeline", "cli", "demo", "fit_command"}
 #: What the scripts of other tools import in environments of their own, and each other: they run as files.
 PEERS = {"mediapipe", "dlib", "adapter", "mesh_edges"}
 

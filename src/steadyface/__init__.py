@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .errors import InputError, NoFaceError, OutputError, SteadyfaceError, VideoError
     from .face_model.morphable import MorphableModel, load_face_model
     from .filter import FilterSettings
+    from .landmark_fit import LandmarkFit, fit_landmarks
     from .live import LiveFace, LiveSettings, LiveTracker
     from .pipeline import align, overlay, track
     from .track import Track
@@ -31,6 +32,8 @@ _HOME = {
     "track": "pipeline",
     "align": "pipeline",
     "overlay": "pipeline",
+    "fit_landmarks": "landmark_fit",
+    "LandmarkFit": "landmark_fit",
     "Track": "track",
     "LiveTracker": "live",
     "LiveFace": "live",
@@ -51,6 +54,7 @@ _HOME = {
 __all__ = [
     "FilterSettings",
     "InputError",
+    "LandmarkFit",
     "LiveFace",
     "LiveSettings",
     "LiveTracker",
@@ -61,6 +65,7 @@ __all__ = [
     "Track",
     "VideoError",
     "align",
+    "fit_landmarks",
     "load_face_model",
     "overlay",
     "read_image",

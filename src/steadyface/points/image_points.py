@@ -8,8 +8,8 @@ from ..errors import InputError
 
 #: Frames a second where neither the points nor a video tell.
 DEFAULT_FPS = 30.0
-#: Frame numbers may leave out so many frames for each that has points.
-_MOST_LEFT_OUT = 100
+#: A face that no camera sees for no longer is filled in.
+GAP_S = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class ImagePoints:
 
 @dataclass(frozen=True, eq=False)
 class TimeLine:
-    """Points of C cameras on the T consecutive frames from the first to the last with points.
+    """Points of C cameras on the T frames that some camera has points in, short gaps filled in.
 
     points: (T, C, L, 2) px; sigma: (T, C, L) px, infinite where a point is not seen; frame_index: (T,);
     time_s: (T,) seconds; fps: frames a second.
@@ -98,13 +98,14 @@ def checked_size(image_size):
     return int(size[0]), int(size[1])
 
 
-def on_one_time_line(views, video=None):
+def on_one_time_line(views, video=None, gap_s=GAP_S):
     """Points of one or more cameras, frame by frame: `TimeLine`.
 
     views: `ImagePoints` with sigma, as many points in each; frames without a number are the first, the
     second and so on. video: times (N,) of the frames of a video, None to take the points' own, or else
-    their frames a second, or else `DEFAULT_FPS`. Frames between that no camera has are added without points.
-    Raises InputError if the cameras do not go together, or no point is seen.
+    their frames a second, or else `DEFAULT_FPS`; gap_s: between two frames with points that are no farther
+    apart, those that no camera has are added. Raises InputError if the cameras do not go together, or no
+    point is seen.
     """
     counts = {v.points.shape[1] for v in views}
     if len(counts) > 1:
@@ -115,52 +116,59 @@ def on_one_time_line(views, video=None):
             f"all cameras need the same frames, got {', '.join(map(str, lengths))}: cut the files, or give "
             "every file frame numbers"
         )
-    used = [v.frames[v.seen.any(1)] for v in views]
-    if not sum(map(len, used)):
+    used = np.unique(np.concatenate([v.frames[v.seen.any(1)] for v in views]))
+    if not len(used):
         raise InputError("no point is seen: every coordinate is empty or not finite")
-    numbered = np.concatenate(used)
-    first, last = int(numbered.min()), int(numbered.max())
-    if last - first > _MOST_LEFT_OUT * len(np.unique(numbered)):
-        raise InputError(
-            f"the frames are numbered from {first} to {last}, but only {len(np.unique(numbered))} have points"
-        )
-    index = np.arange(first, last + 1)
+    time_of, fps = _clock(views, video, used[-1])
+    index = _with_short_gaps(used, time_of, gap_s)
     points = np.full((len(index), len(views), *views[0].points.shape[1:]), np.nan)
     sigma = np.full(points.shape[:-1], np.inf)
     for c, view in enumerate(views):
-        inside = (view.frames >= first) & (view.frames <= last)
-        row = view.frames[inside] - first
+        inside = np.isin(view.frames, index)
+        row = np.searchsorted(index, view.frames[inside])
         points[row, c] = view.points[inside]
         assert view.sigma is not None
         sigma[row, c] = np.where(view.seen[inside], view.sigma[inside], np.inf)
-    time_s, fps = _times(views, index, video)
-    return TimeLine(points, sigma, index, time_s, fps)
+    return TimeLine(points, sigma, index, time_of(index), fps)
 
 
-def _times(views, index, video):
-    """Seconds of the frames (T,) and frames a second."""
+def _with_short_gaps(used, time_of, gap_s):
+    times = time_of(used)
+    step = np.diff(used)
+    short = np.flatnonzero((step > 1) & (np.diff(times) <= gap_s))
+    between = [np.arange(used[i] + 1, used[i + 1]) for i in short]
+    return np.sort(np.concatenate([used, *between]))
+
+
+def _clock(views, video, last):
+    """The function that gives frames (N,) their seconds, and the frames a second."""
     fps = next((v.fps for v in views if v.fps is not None), None)
     if video is not None:
-        if index[-1] >= len(video):
+        if last >= len(video):
             raise InputError(
-                f"there are points of frame {index[-1]}, but the video has frames 0 to {len(video) - 1}"
+                f"there are points of frame {last}, but the video has frames 0 to {len(video) - 1}"
             )
-        return video[index], fps or _rate(np.arange(len(video)), video)
+        return lambda frames: video[frames], fps or _rate(np.arange(len(video)), video)
     timed = [v for v in views if v.time_s is not None]
     if not timed:
-        fps = fps or DEFAULT_FPS
-        return index / fps, fps
-    fps = fps or _rate(timed[0].frames, timed[0].time_s)
-    time_s = _extended(index, timed[0].frames, timed[0].time_s, fps)
+        rate = fps or DEFAULT_FPS
+        return lambda frames: frames / rate, rate
+    known, seconds = timed[0].frames, timed[0].time_s
+    rate = fps or _rate(known, seconds)
+
+    def time_of(frames):
+        # On at the frame rate before the first and beyond the last.
+        before, after = np.minimum(frames - known[0], 0), np.maximum(frames - known[-1], 0)
+        return np.interp(frames, known, seconds) + (before + after) / rate
+
     for other in timed[1:]:
-        both = np.isin(other.frames, index)
-        away = np.abs(other.time_s[both] - time_s[other.frames[both] - index[0]])
-        if away.size and away.max() > 0.5 / fps:
+        away = np.abs(other.time_s - time_of(other.frames)).max()
+        if away > 0.5 / rate:
             raise InputError(
-                f"the times of the cameras differ by {1000 * away.max():.0f} ms in frames of the same number, "
-                "more than half a frame"
+                f"the cameras' times differ by {1000 * away:.0f} ms in frames of the same number, more than "
+                "half a frame"
             )
-    return time_s, fps
+    return time_of, rate
 
 
 def _rate(frames, time_s):
@@ -168,13 +176,6 @@ def _rate(frames, time_s):
     if len(frames) < 2:
         return DEFAULT_FPS
     return float(np.median(np.diff(frames) / np.diff(time_s)))
-
-
-def _extended(index, frames, time_s, fps):
-    """Times of frames: linear between known ones, and on at the frame rate beyond them."""
-    out = np.interp(index, frames, time_s)
-    out += np.minimum(index - frames[0], 0) / fps + np.maximum(index - frames[-1], 0) / fps
-    return out
 
 
 def numbers(name, value):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,31 @@ _SETS = {
 _COUNTS = {68: "ibug68", 51: "ibug51", 478: "mediapipe478", 468: "mediapipe468"}
 #: Names of the sets of points that are known; "vertices" are all of the face model.
 MARKUPS = (*_SETS, "vertices")
+
+
+@dataclass(frozen=True, eq=False)
+class KnownPoints:
+    """Points of the face model that a file has.
+
+    shape: `LinearShape` of N points; index: (N,) which of the file's they are; corners, weights: (N, 3)
+    vertices of the model and the share of each in the point.
+    """
+
+    shape: LinearShape
+    index: np.ndarray
+    corners: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def at_vertices(cls, model, vertices, index):
+        """Points that are vertices (N,) of a `MorphableModel`."""
+        weights = np.tile([1.0, 0.0, 0.0], (len(vertices), 1))
+        return cls(part_of(model.shape, vertices), index, np.tile(vertices[:, None], 3), weights)
+
+    @property
+    def vertices(self):
+        """(N,) the vertex nearest to each point."""
+        return self.corners[np.arange(len(self.corners)), self.weights.argmax(1)]
 
 
 def read_vertices(path):
@@ -39,8 +65,8 @@ def read_vertices(path):
     return value
 
 
-def points_of(model, view, vertices=None):
-    """The points of a file that the model knows, and what they are: indices (N,), `LinearShape` of N points.
+def known_points(model, view, vertices=None):
+    """What the points of a file are: `KnownPoints`.
 
     model: `MorphableModel`; view: `ImagePoints`, whose mark-up or number of points tells; vertices: of the
     model, one for each point, or by name (`read_vertices`), None for a known mark-up. Raises InputError if
@@ -56,16 +82,19 @@ def points_of(model, view, vertices=None):
             f"{count} points are of no known set: known are {known}, {model.vertex_count} (vertices); for "
             "points of your own say which vertices of the face model they are"
         )
-    if markup == "vertices":
-        shape = model.shape
-    elif markup in _SETS:
-        name, part = _SETS[markup]
-        shape = _part(model.landmarks(name), part)
-    else:
+    if markup not in MARKUPS:
         raise InputError(f"unknown mark-up {markup!r}: known are {', '.join(MARKUPS)}")
-    if len(shape.mean) != count:
-        raise InputError(f"{markup} has {len(shape.mean)} points; got {count}")
-    return np.arange(count), shape
+    if markup == "vertices":
+        known = KnownPoints.at_vertices(model, np.arange(model.vertex_count), np.arange(model.vertex_count))
+    else:
+        name, part = _SETS[markup]
+        shape = part_of(model.landmarks(name), part)
+        e = model.embeddings[name]
+        corners, weights = model.triangles[e.triangle[part]], e.barycentric[part]
+        known = KnownPoints(shape, np.arange(len(shape.mean)), corners, weights)
+    if len(known.index) != count:
+        raise InputError(f"{markup} has {len(known.index)} points; got {count}")
+    return known
 
 
 def _by_vertex(model, view, vertices):
@@ -86,10 +115,10 @@ def _by_vertex(model, view, vertices):
             f"vertices must be whole numbers from 0 to {model.vertex_count - 1} for the face model "
             f"{model.name!r}; got {vertex.min()} to {vertex.max()}"
         )
-    return chosen, _part(model.shape, vertex)
+    return KnownPoints.at_vertices(model, vertex, chosen)
 
 
-def _part(shape, index):
+def part_of(shape, index):
     """Some of a shape's points."""
     return LinearShape(
         shape.mean[index],

@@ -98,7 +98,7 @@ def _of_track(path, markup):
 def _of_prediction(arrays, markup):
     known = [k.removeprefix(_PREFIX) for k in arrays if k.startswith(_PREFIX)]
     markup = markup or next((m for m in ("mediapipe478", "ibug68") if m in known), None)
-    if markup not in known:
+    if markup is None or markup not in known:
         raise InputError(f"the prediction has the points {', '.join(known) or 'of no mark-up'}: choose one")
     found, points = arrays["found"], numbers(_PREFIX + markup, arrays[_PREFIX + markup])
     if found.dtype != bool or found.shape != points.shape[:1]:
