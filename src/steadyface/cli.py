@@ -9,6 +9,7 @@ import typer
 
 from .errors import InputError, SteadyfaceError
 from .evaluate.command import benchmark, evaluate
+from .fit_command import fit
 
 app = typer.Typer(
     help="Fast, accurate and steady 3D dense face tracking in video, on a CPU.",
@@ -84,6 +85,7 @@ def train(context: typer.Context):
     trainer(context.args, prog_name="steadyface train")
 
 
+app.command()(fit)
 app.command()(evaluate)
 app.add_typer(benchmark, name="benchmark")
 
