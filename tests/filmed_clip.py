@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 
 from steadyface.evaluate.datasets.sample import Clip
-from steadyface.evaluate.pose_scores import seen_rotation
 from steadyface.evaluate.prediction import Prediction
 from steadyface.evaluate.reference import face_middle
+from steadyface.rotation import seen_rotation
 from steadyface.synthesis.script import Script
 
 T = 48

@@ -94,7 +94,7 @@ def altered(path, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": np.array(99)}, "version 99, this steadyface reads up to 2"),
+        ({"version": np.array(99)}, "version 99, this steadyface reads up to 3"),
         ({"model": np.array("other")}, "face model 'other', not 'tiny'"),
         ({"scale": None}, "it lacks scale"),
         ({"scale": np.ones(3)}, r"needs scale of shape \(7,\)"),
@@ -159,3 +159,79 @@ def test_weak_perspective_files_keep_their_layout(track, tiny_model, tmp_path):
 def test_focal_lengths_are_positive(track, focal):
     with pytest.raises(InputError, match="focal length must be > 0 px"):
         replace(track, focal=focal)
+
+
+@pytest.fixture
+def dense(track):
+    """The track as one that knows where it was filled in, and how sure it is of seven vertices."""
+    rng = np.random.default_rng(1)
+    return replace(
+        track,
+        focal=900.0,
+        interpolated=np.arange(7) == 3,
+        dense_vertices=np.array([0, 30, 77, 150, 210, 290, 399]),
+        dense_sigma=rng.uniform(0.2, 2, (7, 7)).astype(np.float16),
+        dense_confidence=rng.uniform(0, 1, (7, 7)).astype(np.float16),
+    )
+
+
+def test_uncertainty_is_spread_over_the_vertices(dense, tiny_model):
+    sigma = dense.vertex_sigma()
+    assert sigma.shape == (7, tiny_model.vertex_count)
+    # Where it is known it is as known; elsewhere between the known ones.
+    np.testing.assert_allclose(sigma[:, dense.dense_vertices], dense.dense_sigma, rtol=1e-4)
+    low, high = dense.dense_sigma.min(1, keepdims=True), dense.dense_sigma.max(1, keepdims=True)
+    assert ((sigma >= low * 0.999) & (sigma <= high * 1.001)).all()
+    np.testing.assert_allclose(dense.vertex_sigma(3), sigma[3])
+    np.testing.assert_allclose(dense.vertex_sigma([2, 5]), sigma[[2, 5]])
+    confidence = dense.vertex_confidence(slice(1, 3))
+    np.testing.assert_allclose(confidence[:, dense.dense_vertices], dense.dense_confidence[1:3], rtol=1e-4)
+    # A vertex takes after what is near it: the nearest known one weighs most.
+    x = tiny_model.shape.mean
+    near = np.linalg.norm(x - x[77], axis=-1).argsort()[1]
+    assert abs(sigma[0, near] - dense.dense_sigma[0, 2]) < 0.5 * np.ptp(dense.dense_sigma[0])
+
+
+def test_a_live_track_does_not_know_its_vertices(track):
+    with pytest.raises(InputError, match=r"has no dense_sigma: .* track with quality='standard'"):
+        track.vertex_sigma()
+    with pytest.raises(InputError, match="has no dense_confidence"):
+        track.vertex_confidence(0)
+
+
+def test_extra_fields_are_saved_in_a_layout_of_their_own(dense, tiny_model, tmp_path):
+    dense.save(tmp_path / "a.npz")
+    loaded = Track.load(tmp_path / "a.npz", tiny_model)
+    for name in ("interpolated", "dense_vertices", "dense_sigma", "dense_confidence"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(dense, name))
+        assert getattr(loaded, name).dtype == getattr(dense, name).dtype
+    replace(dense, interpolated=None).save(tmp_path / "b.npz")
+    assert Track.load(tmp_path / "b.npz", tiny_model).interpolated is None
+    plain = replace(dense, interpolated=None, dense_vertices=None, dense_sigma=None, dense_confidence=None)
+    plain.save(tmp_path / "c.npz")
+    for name, version in (("a", 3), ("b", 3), ("c", 2)):
+        with np.load(tmp_path / f"{name}.npz") as z:
+            assert int(z["version"]) == version
+
+
+def test_extra_fields_fit_the_track(dense):
+    with pytest.raises(InputError, match=r"needs interpolated of shape \(7,\), got \(3,\)"):
+        replace(dense, interpolated=np.zeros(3, bool))
+    with pytest.raises(InputError, match=r"needs dense_sigma of shape \(7, 7\), got \(7, 5\)"):
+        replace(dense, dense_sigma=np.zeros((7, 5)))
+    with pytest.raises(InputError, match="go together"):
+        replace(dense, dense_confidence=None)
+
+
+def test_a_head_in_the_corner_that_faces_the_camera_is_seen_from_the_front(track):
+    assert np.array_equal(track.seen_rotation(), matrix_from_axis_angle(track.rotation))
+    middle = np.array([200.0, -100, 600])
+    shape = track.model.landmarks("mediapipe478").mean.mean(0)
+    # The rotation that takes the optical axis to the ray by the shortest way.
+    axis = np.cross([0, 0, 1], middle)
+    angle = np.arctan2(np.linalg.norm(axis), middle[2])
+    turn = angle * axis / np.linalg.norm(axis)
+    origin = middle - matrix_from_axis_angle(turn) @ shape
+    faced = replace(track, focal=900.0, rotation=np.tile(turn, (7, 1)), translation=np.tile(origin, (7, 1)))
+    np.testing.assert_allclose(faced.seen_rotation(), np.tile(np.eye(3), (7, 1, 1)), atol=1e-6)
+    np.testing.assert_allclose(faced.seen_rotation([2]), np.eye(3)[None], atol=1e-6)

@@ -91,3 +91,22 @@ def matrix_from_euler(angles):
     r_y = matrix_from_axis_angle(np.stack([zero, yaw, zero], -1))
     r_z = matrix_from_axis_angle(np.stack([zero, zero, roll], -1))
     return r_y @ r_x @ r_z
+
+
+def seen_rotation(rotation, point):
+    """Rotations as they look along the ray to a point: what a tracker that knows no focal length can tell.
+
+    The camera is turned, by the shortest way, until its axis meets the point: a head that faces the camera
+    from the image's corner is then the identity. rotation: (T, 3) axis-angle head to camera, or (T, 3, 3);
+    point: (T, 3) in the camera frame, z > 0. Returns (T, 3, 3).
+    """
+    rotation = np.asarray(rotation, float)
+    if rotation.shape[1:] == (3,):
+        rotation = matrix_from_axis_angle(rotation)
+    ray = np.asarray(point, float)
+    ray = ray / np.linalg.norm(ray, axis=-1, keepdims=True)
+    axis = np.cross(ray, [0.0, 0.0, 1.0])
+    sine = np.linalg.norm(axis, axis=-1, keepdims=True)
+    angle = np.arctan2(sine, ray[:, 2:])
+    turn = matrix_from_axis_angle(axis * np.where(sine > 1e-12, angle / np.maximum(sine, 1e-12), 0))
+    return turn @ rotation

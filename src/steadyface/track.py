@@ -11,13 +11,18 @@ from .camera import Pinhole, WeakPerspective
 from .errors import InputError
 from .face_model.morphable import MorphableModel, load_face_model
 from .output import replacing
-from .rotation import euler_from_matrix, matrix_from_axis_angle
+from .rotation import euler_from_matrix, matrix_from_axis_angle, seen_rotation
 
 #: First entry of a track file, and the version of its layout.
 FORMAT = "steadyface track"
-VERSION = 2
-#: The layout without a focal length, which tracks in a weak-perspective camera are still written in.
-WEAK_VERSION = 1
+VERSION = 3
+#: Earlier layouts, which tracks that need no more are still written in: a weak-perspective camera, and a
+#: focal length without the fields of `EXTRAS`.
+WEAK_VERSION, PINHOLE_VERSION = 1, 2
+#: Fields that only some tracks have.
+EXTRAS = ("interpolated", "dense_vertices", "dense_sigma", "dense_confidence")
+#: Vertices between measured ones take after so many of them.
+NEIGHBOURS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +37,11 @@ class Track:
     sigma: (T, 68) px, standard deviation of each iBUG-68 point; confidence: (T,) in [0, 1]; image_size:
     (width, height) px; fps: nominal frames a second; focal: px of the pinhole camera, None for weak
     perspective.
+
+    Known of some tracks, else None: interpolated (T,) bool, frames in which nothing of the face was seen and
+    that are filled from their neighbours; dense_vertices: (M,) indices of vertices spread over the face;
+    dense_sigma: (T, M) px, standard deviation of their place in the image; dense_confidence: (T, M) in
+    [0, 1], how well what was seen there agrees with the track, 0 where nothing was seen.
     """
 
     frame_index: np.ndarray
@@ -48,6 +58,10 @@ class Track:
     fps: float
     model: MorphableModel = field(repr=False)
     focal: float | None = None
+    interpolated: np.ndarray | None = None
+    dense_vertices: np.ndarray | None = None
+    dense_sigma: np.ndarray | None = None
+    dense_confidence: np.ndarray | None = None
 
     def __post_init__(self):
         if self.focal is not None and not (np.isfinite(self.focal) and self.focal > 0):
@@ -65,10 +79,18 @@ class Track:
             "sigma": (t, 68),
             "confidence": (t,),
         }
+        m = 0 if self.dense_vertices is None else len(self.dense_vertices)
+        expected |= {"interpolated": (t,), "dense_vertices": (m,)}
+        expected |= {"dense_sigma": (t, m), "dense_confidence": (t, m)}
         for name, shape in expected.items():
+            if name in EXTRAS and getattr(self, name) is None:
+                continue
             got = np.shape(getattr(self, name))
             if got != shape:
                 raise InputError(f"a track of {t} frames needs {name} of shape {shape}, got {got}")
+        dense = [getattr(self, name) is None for name in EXTRAS[1:]]
+        if any(dense) and not all(dense):
+            raise InputError(f"{', '.join(EXTRAS[1:])} go together: give all of them or none")
 
     @classmethod
     def from_image_pose(cls, *, translation, scale, image_size, **arrays):
@@ -102,6 +124,20 @@ class Track:
         """(T, 3) pitch, yaw, roll in radians, signs as in `rotation.euler_from_matrix`."""
         return euler_from_matrix(matrix_from_axis_angle(self.rotation))
 
+    def seen_rotation(self, frames=slice(None)):
+        """(T, 3, 3) rotations as they look along the ray to the face: those of a weak-perspective camera.
+
+        `rotation` itself, as matrices, where the track is weak-perspective. frames: slice or list of those
+        wanted.
+        """
+        rotation = matrix_from_axis_angle(self.rotation[frames])
+        if self.focal is None:
+            return rotation
+        markup = next((m for m in ("mediapipe478", "ibug68") if m in self.model.embeddings), None)
+        shape = self.model.landmarks(markup) if markup else self.model.shape
+        middle = rotation @ shape.mean.mean(0).astype(float) + self.translation[frames]
+        return seen_rotation(rotation, middle)
+
     def camera_points(self, shape, frames=slice(None)):
         """Points of a `LinearShape` in the camera frame: (T, P, 3) mm. frames: index of the frames wanted."""
         expression = self.expression[frames]
@@ -130,13 +166,49 @@ class Track:
         """
         return self.image_points(self.model.landmarks(name), frames)
 
+    def vertex_sigma(self, frames=slice(None)):
+        """Standard deviation of every vertex's place in the image: (T, V) px. frames: as in `vertices`.
+
+        Between `dense_vertices` it is interpolated; far from all of them (the back of the head, the neck) it
+        is that of the nearest, and too small. Raises InputError if the track does not know.
+        """
+        return self._spread("dense_sigma", frames)
+
+    def vertex_confidence(self, frames=slice(None)):
+        """How well what was seen of every vertex agrees with the track: (T, V) in [0, 1], 0 where hidden.
+
+        Interpolated as `vertex_sigma` is. Raises InputError if the track does not know.
+        """
+        return self._spread("dense_confidence", frames)
+
+    def _spread(self, name, frames):
+        values = getattr(self, name)
+        if values is None:
+            raise InputError(
+                f"this track has no {name}: the live quality does not tell it, track with quality='standard'"
+            )
+        mean = np.asarray(self.model.shape.mean, float)
+        known = mean[self.dense_vertices]
+        squares = (mean**2).sum(-1)[:, None] + (known**2).sum(-1) - 2 * mean @ known.T
+        nearest = np.argsort(squares, 1, kind="stable")[:, :NEIGHBOURS]
+        # A vertex that is itself known keeps its value.
+        weight = 1 / np.maximum(np.take_along_axis(squares, nearest, 1), 1e-6)
+        weight /= weight.sum(1, keepdims=True)
+        values = np.asarray(values)[frames].astype(np.float32)
+        return sum(
+            values[..., nearest[:, k]] * weight[:, k].astype(np.float32) for k in range(nearest.shape[1])
+        )
+
     def save(self, path):
         """Write the track to an npz file, whole or not at all. Raises OutputError if it cannot be written."""
         names = [f.name for f in fields(self) if f.name != "model" and getattr(self, f.name) is not None]
         arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in names}
+        version = WEAK_VERSION if self.focal is None else PINHOLE_VERSION
+        if any(name in arrays for name in EXTRAS):
+            version = VERSION
         arrays |= {
             "format": np.array(FORMAT),
-            "version": np.array(WEAK_VERSION if self.focal is None else VERSION),
+            "version": np.array(version),
             "model": np.array(self.model.name),
         }
         with replacing(path) as temporary, open(temporary, "wb") as file:
@@ -167,7 +239,7 @@ class Track:
         model = model or load_face_model(model_name)
         if model.name != model_name:
             raise InputError(f"{path} was made with the face model {model_name!r}, not {model.name!r}")
-        missing = {f.name for f in fields(cls)} - {"model", "focal"} - arrays.keys()
+        missing = {f.name for f in fields(cls)} - {"model", "focal", *EXTRAS} - arrays.keys()
         if missing:
             raise InputError(f"{path} is not a whole track: it lacks {', '.join(sorted(missing))}")
         arrays["image_size"] = tuple(int(n) for n in arrays["image_size"])

@@ -8,19 +8,13 @@ from steadyface.errors import InputError
 from steadyface.evaluate.closest_point import Surface
 from steadyface.evaluate.datasets.sample import Clip, Sample
 from steadyface.evaluate.markup_offset import errors_without, markup_offset
-from steadyface.evaluate.pose_scores import (
-    rotation_error,
-    rotations_of_points,
-    seen_rotation,
-    steady_points,
-    zero_pose,
-)
+from steadyface.evaluate.pose_scores import rotation_error, rotations_of_points, steady_points, zero_pose
 from steadyface.evaluate.prediction import Prediction
 from steadyface.evaluate.reference import COMMON, Reference, lengths_of
 from steadyface.evaluate.scores import region_of_points, score
 from steadyface.evaluate.surface_scores import compare_surfaces, on_rim, spread_frames
 from steadyface.fit.image import weak_perspective_pose
-from steadyface.rotation import matrix_from_axis_angle
+from steadyface.rotation import matrix_from_axis_angle, seen_rotation
 
 
 @pytest.fixture(scope="module")

@@ -35,3 +35,29 @@ def test_rows_hold_the_track(tiny_model, tmp_path):
     assert first["landmark_07_x"] == pytest.approx(track.landmarks("ibug68")[0, 7, 0], abs=1e-3)
     assert first["landmark_07_sigma"] == 0.5
     assert float(rows[1]["time_s"]) == 0.24
+
+
+def test_a_track_that_knows_says_where_it_was_filled_in(tiny_model, tmp_path):
+    one = np.ones(2)
+    track = Track.from_image_pose(
+        frame_index=np.arange(2),
+        time_s=np.arange(2) / 25,
+        rotation=np.zeros((2, 3)),
+        translation=np.full((2, 2), 100.0),
+        scale=one,
+        identity=np.zeros(tiny_model.identity_count),
+        expression=np.zeros((2, tiny_model.expression_count)),
+        sigma=np.ones((2, 68)),
+        confidence=np.array([0.8, 0]),
+        image_size=(640, 480),
+        fps=25.0,
+        model=tiny_model,
+        interpolated=np.array([False, True]),
+    )
+    write_csv(track, tmp_path / "a.csv")
+    with open(tmp_path / "a.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0])[:4] == ["frame", "time_s", "confidence", "interpolated"]
+    assert list(rows[0]) == table_columns(track)
+    assert [(r["interpolated"], float(r["confidence"])) for r in rows] == [("0", 0.8), ("1", 0)]
+    assert float(rows[1]["landmark_67_sigma"]) == 1

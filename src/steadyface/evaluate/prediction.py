@@ -11,7 +11,8 @@ NAME.npz after the clip NAME. T frames, of which every one counts, found or not:
 - vertex_pixels: optional, (T, V, 2) pixels, the vertices in the image, NaN likewise.
 - triangles: (F, 3) indices of vertices; where there are vertices, and only there.
 - metric: optional, bool, whether vertices are the tracker's estimate in millimetres; false if absent.
-- rotation: optional, (T, 3, 3) matrices, head to camera; the identity looks into the camera; NaN likewise.
+- rotation: optional, (T, 3, 3) matrices, head to camera, as seen along the ray to the face (what a tracker
+  that knows no focal length can tell); the identity looks into the camera; NaN likewise.
 - expression, expression_names: optional, (T, E) in [0, 1], and E ARKit names; NaN likewise.
 - seconds: optional, (T,) seconds that the tracker alone took for the frame, decoding left out.
 - memory_mb: optional, largest resident size of the tracker's process, MB of 10^6 bytes.
@@ -32,7 +33,6 @@ import numpy as np
 from ..errors import InputError
 from ..face_model.morphable import load_face_model
 from ..output import replacing
-from ..rotation import matrix_from_axis_angle
 from ..track import Track
 
 #: Number of points of the mark-ups that are known.
@@ -154,6 +154,7 @@ class Prediction:
     ):
         """The prediction of a `Track` for a clip of so many frames, those without the face not found.
 
+        Frames that the track has filled are frames in which it says where the face is: they are found.
         track: None if no face was found; seconds: (frames,) of the tracker; model: the `MorphableModel`,
         needed only where there is no track and the model is not the embedded one.
         """
@@ -179,7 +180,7 @@ class Prediction:
             vertex_pixels=spread(track.camera.project(vertices)),
             triangles=model.triangles,
             metric=True,
-            rotation=spread(matrix_from_axis_angle(track.rotation)),
+            rotation=spread(track.seen_rotation()),
             expression=spread(track.expression),
             expression_names=tuple(model.expression_names),
             seconds=seconds,

@@ -8,8 +8,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..face_model.mediapipe import INNER_51, OUTER_EYE_CORNERS
+from ..rotation import seen_rotation
 from .metrics import normalizer_of
-from .pose_scores import seen_rotation
 
 #: The points that all methods are compared on: mark-up to the 51 that lie where iBUG-68's 17 to 67 do.
 COMMON = {"ibug68": np.arange(17, 68), "mediapipe478": np.array(INNER_51)}
