@@ -1,5 +1,6 @@
 import csv
 import sys
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from scene import Scene, seen_during, still_face
 
 from steadyface import cli, pipeline
+from steadyface.align import uv_flow
 from steadyface.live import LiveTracker
 from steadyface.track import Track
 from steadyface.video import read_video, write_video
@@ -20,7 +22,20 @@ def scene(tiny_model, monkeypatch):
     def tracker(**options):
         return LiveTracker(model=tiny_model, detector=scene.detector, regressor=scene.regressor, **options)
 
+    class Aligner:
+        """Of the standard quality: knows the points of the scene's face."""
+
+        vertices, shape = np.arange(tiny_model.vertex_count), tiny_model.shape
+
+        def __init__(self, model, threads):
+            assert model is tiny_model
+
+        def __call__(self, image, guess, crop):
+            points = scene.truth(scene.index(image))[0].project(self.shape)[:, :2]
+            return SimpleNamespace(points=points, sigma=np.full(len(points), 0.5))
+
     monkeypatch.setattr(pipeline, "LiveTracker", tracker)
+    monkeypatch.setattr(uv_flow, "DenseAligner", Aligner)
     return scene
 
 
@@ -61,6 +76,21 @@ def test_track_writes_its_files(film, tiny_model, tmp_path, monkeypatch, capsys)
     with read_video(out / "overlay.mp4") as reader:
         assert len(list(reader)) == 30
     assert "30 frames" in capsys.readouterr().out
+
+
+def test_the_quality_is_standard_unless_live_is_asked_for(film, tiny_model, tmp_path, monkeypatch, capsys):
+    for arguments, fitted in (([], True), (["--quality", "live"], False)):
+        assert run(monkeypatch, "track", film, "-o", tmp_path / "out", "--no-overlay", *arguments) == 0
+        found = Track.load(tmp_path / "out" / "face0.npz", tiny_model)
+        assert (found.focal is not None) == fitted
+        assert (found.interpolated is not None) == fitted
+        assert ("fitting" in capsys.readouterr().err) == fitted
+
+
+def test_interpolated_frames_are_counted(film, scene, tiny_model, tmp_path, monkeypatch, capsys):
+    scene.faces = [seen_during(still_face(tiny_model), (0, 12), (15, 30))]
+    assert run(monkeypatch, "track", film, "-o", tmp_path / "out", "--no-overlay") == 0
+    assert "30 frames, 1.2 s, 3 frames interpolated" in capsys.readouterr().out
 
 
 def test_the_folder_is_named_after_the_video(film, tmp_path, monkeypatch):
@@ -139,6 +169,8 @@ def test_info_names_what_is_installed(monkeypatch, capsys):
         "52 expression coefficients",
         "face_model.npz",
         "CPUExecutionProvider",
+        "quality live",
+        "quality standard",
     ):
         assert part in out
 

@@ -75,12 +75,20 @@ def test_the_demo_films_tracks_and_measures(tiny_model, tmp_path, monkeypatch):
             return tracker(frame, time_s)
 
     steps = []
-    report = run_demo(tmp_path, seconds=1.0, tracker=Following(), progress=lambda *n: steps.append(n))
+    report = run_demo(
+        tmp_path,
+        seconds=1.0,
+        quality="live",
+        tracker=Following(),
+        stage=steps.append,
+        progress=lambda *n: steps.append(n),
+    )
     assert sorted(p.name for p in tmp_path.iterdir()) == ["demo.mp4", "face0.npz", "overlay.mp4"]
     assert report.tracked == 10
     assert report.landmarks < 2
     assert report.mouth > 0.9
-    assert steps == [(i + 1, 30) for i in range(30)]
+    every = [(i + 1, 10) for i in range(10)]
+    assert steps == ["filming", *every, "following", *every, "overlay", *every]
     assert "tracked 10 of 10 frames" in str(report)
     with read_video(tmp_path / "demo.mp4") as reader:
         frames = [f.image for f in reader]

@@ -1,13 +1,20 @@
+from functools import partial
+
 import numpy as np
 import pytest
 from scene import SIZE, Scene, moving_face, seen_during, still_face
 
+from steadyface import pipeline
 from steadyface.errors import InputError, NoFaceError, VideoError
 from steadyface.live import LiveTracker
-from steadyface.pipeline import align, overlay, track
+from steadyface.pipeline import align, overlay
 from steadyface.video import read_video, write_video
 
 FPS = 25
+
+
+#: The tests of the live quality; those of the standard one are in `test_standard_track`.
+track = partial(pipeline.track, quality="live")
 
 
 def film(scene, path, count):
@@ -79,8 +86,8 @@ def test_no_face_says_how_many_frames_were_looked_at(tiny_model, tmp_path):
 
 
 def test_unknown_quality_and_missing_video(tiny_model, tmp_path):
-    with pytest.raises(InputError, match="unknown quality 'best': known are live"):
-        track(tmp_path / "a.mp4", "best")
+    with pytest.raises(InputError, match="unknown quality 'best': known are live, standard"):
+        track(tmp_path / "a.mp4", quality="best")
     with pytest.raises(VideoError, match="does not exist"):
         track(tmp_path / "a.mp4")
 
@@ -121,6 +128,8 @@ def test_a_still_image_gives_one_frame_tracks(tiny_model):
     assert [t.landmarks("ibug68").shape for t in found] == [(1, 68, 3)] * 2
     with pytest.raises(InputError, match="grey"):
         align(np.zeros((10, 10), np.uint8), tracker=tracker(scene, tiny_model))
+    with pytest.raises(InputError, match="unknown quality 'best'"):
+        align(scene.image(0), "best")
 
 
 def test_overlay_draws_on_the_frames_of_the_track(tiny_model, tmp_path):

@@ -72,7 +72,7 @@ def measure(videos):
     for path in sorted(Path(videos).glob("*.mp4")):
         with read_video(path) as reader:
             fps = reader.info.fps
-        found = track(path, max_faces=1, filter=None, note=print)[0]
+        found = track(path, "live", max_faces=1, filter=None, note=print)[0]
         if np.any(np.diff(found.frame_index) != 1):
             print(f"{path.name}: left out, for its track has gaps")
             continue

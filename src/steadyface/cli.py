@@ -20,14 +20,16 @@ app = typer.Typer(
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results; made if missing.")]
 Faces = Annotated[int, typer.Option(help="Most faces followed at once.", min=1)]
-Threads = Annotated[int, typer.Option(help="Threads of the alignment network.", min=1)]
+Threads = Annotated[int, typer.Option(help="Threads of the networks and the fit.", min=1)]
 
 
 @app.command()
 def track(
     video: Annotated[Path, typer.Argument(help="Video of one or more faces.", show_default=False)],
     out: Out = None,
-    quality: Annotated[str, typer.Option(help="live: in real time, with a causal filter.")] = "live",
+    quality: Annotated[
+        str, typer.Option(help="standard: fits all frames together; live: one by one, in real time.")
+    ] = "standard",
     max_faces: Faces = 4,
     overlay: Annotated[bool, typer.Option(help="Write overlay.mp4 too.")] = True,
     threads: Threads = 1,
@@ -44,30 +46,42 @@ def track(
 
     read_video(video).close()
     folder = make_folder(out or Path(video.stem))
-    with _progress("tracking") as progress:
+    with _progress() as (stage, progress):
         tracks = track_video(
-            video, quality, max_faces=max_faces, threads=threads, progress=progress, note=_note
+            *(video, quality),
+            max_faces=max_faces,
+            threads=threads,
+            stage=stage,
+            progress=progress,
+            note=_note,
         )
     for i, t in enumerate(tracks):
         t.save(folder / f"face{i}.npz")
         write_csv(t, folder / f"face{i}.csv")
-        seconds = t.time_s[-1] - t.time_s[0]
-        typer.echo(f"{folder / f'face{i}'}.npz, .csv: {len(t)} frames, {seconds:.1f} s")
+        filled = 0 if t.interpolated is None else t.interpolated.sum()
+        typer.echo(
+            f"{folder / f'face{i}'}.npz, .csv: {len(t)} frames, {t.time_s[-1] - t.time_s[0]:.1f} s"
+            + (f", {filled} frames interpolated" if filled else "")
+        )
     if overlay:
-        with _progress("overlay") as progress:
+        with _progress("overlay") as (_, progress):
             write_overlay(video, tracks, folder / "overlay.mp4", progress=progress)
         typer.echo(folder / "overlay.mp4")
 
 
 @app.command()
-def demo(out: Out = None, seconds: Annotated[float, typer.Option(help="Length.", min=1)] = 6.0):
+def demo(
+    out: Out = None,
+    seconds: Annotated[float, typer.Option(help="Length.", min=1)] = 6.0,
+    quality: Annotated[str, typer.Option(help="As of `steadyface track`.")] = "standard",
+):
     """Render a talking, turning head whose truth is known, track it, and report the error."""
     from .demo import run_demo
     from .output import make_folder
 
     folder = make_folder(out or Path("steadyface_demo"))
-    with _progress("demo") as progress:
-        report = run_demo(folder, seconds=seconds, progress=progress)
+    with _progress() as (stage, progress):
+        report = run_demo(folder, seconds=seconds, quality=quality, stage=stage, progress=progress)
     typer.echo(report)
 
 
@@ -92,18 +106,22 @@ app.add_typer(benchmark, name="benchmark")
 
 @app.command()
 def info():
-    """Version, face model, networks and the machine's part in it."""
+    """Version, face model, networks, qualities and the machine's part in it."""
     from .info import facts
+    from .pipeline import QUALITIES
 
-    rows = facts()
+    rows = [*facts(), *((f"quality {name}", what) for name, what in QUALITIES.items())]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         typer.echo(f"{name:<{width}}  {value}")
 
 
 @contextmanager
-def _progress(what):
-    """Progress bar on stderr with frames a second; yields `progress(done, total or None)`."""
+def _progress(what=None):
+    """Bars on stderr with frames a second, one for each stage; yields `stage(name)`, `progress(done, total)`.
+
+    what: name of the first stage, None where `stage` is called before anything is done.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TimeRemainingColumn
     from rich.text import Text
@@ -114,14 +132,23 @@ def _progress(what):
 
     columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(what, total=None)
+
+        def finish():
+            # A video may hold fewer frames than it promised.
+            for task in bar.tasks:
+                bar.update(task.id, total=task.completed)
+
+        def stage(name):
+            finish()
+            bar.add_task(name, total=None)
 
         def progress(done, total):
-            bar.update(task, completed=done, total=total)
+            bar.update(bar.tasks[-1].id, completed=done, total=total)
 
-        yield progress
-        # A video may hold fewer frames than it promised.
-        bar.update(task, total=bar.tasks[0].completed)
+        if what:
+            stage(what)
+        yield stage, progress
+        finish()
 
 
 def _note(sentence):

@@ -51,32 +51,40 @@ class DemoReport:
         )
 
 
-def run_demo(folder, *, seconds=6.0, progress=None, tracker=None):
+def run_demo(
+    folder, *, seconds=6.0, quality="standard", progress=None, stage=None, tracker=None, aligner=None
+):
     """Film, track, overlay and measure: writes demo.mp4, overlay.mp4 and face0.npz into the folder.
 
-    progress: called with the steps done and their number; tracker: a `LiveTracker` instead of the default.
-    Returns the `DemoReport`. Raises InputError for less than a second, NoFaceError if nothing is tracked,
-    OutputError if the folder cannot be written.
+    quality, tracker, aligner: as of `track`; stage: called with the name of each stage as it begins;
+    progress: called with the stage's frames done and their number. Returns the `DemoReport`. Raises
+    InputError for less than a second, an unknown quality or a missing network, NoFaceError if nothing is
+    tracked, OutputError if the folder cannot be written.
     """
+    stage = stage or _silent
     folder = Path(folder)
     model = tracker.model if tracker else load_face_model()
     truth = script(model, seconds)
-    total = 3 * len(truth)
-
-    def stage(k):
-        def step(done, _):
-            if progress:
-                progress(k * len(truth) + done, total)
-
-        return step
-
-    film(truth, folder / "demo.mp4", progress=stage(0))
+    stage("filming")
+    film(truth, folder / "demo.mp4", progress=progress)
     start = time.perf_counter()
-    tracks = track(folder / "demo.mp4", max_faces=1, progress=stage(1), tracker=tracker)
+    tracks = track(
+        *(folder / "demo.mp4", quality),
+        max_faces=1,
+        progress=progress,
+        stage=stage,
+        tracker=tracker,
+        aligner=aligner,
+    )
     spent = time.perf_counter() - start
     tracks[0].save(folder / "face0.npz")
-    overlay(folder / "demo.mp4", tracks[:1], folder / "overlay.mp4", progress=stage(2))
+    stage("overlay")
+    overlay(folder / "demo.mp4", tracks[:1], folder / "overlay.mp4", progress=progress)
     return measure(tracks[0], truth, len(truth) / spent)
+
+
+def _silent(_name):
+    pass
 
 
 def script(model, seconds):
@@ -175,9 +183,8 @@ def measure(found, truth, frames_per_s):
     """The `DemoReport` of a track against the true one."""
     rows = found.frame_index
     here, there = found.landmarks("ibug68")[..., :2], truth.landmarks("ibug68", rows)[..., :2]
-    turn = matrix_from_axis_angle(found.rotation) @ matrix_from_axis_angle(truth.rotation[rows]).swapaxes(
-        -1, -2
-    )
+    # The true camera is weak-perspective: rotations are compared as they look along the ray to the face.
+    turn = found.seen_rotation() @ matrix_from_axis_angle(truth.rotation[rows]).swapaxes(-1, -2)
     angle = np.linalg.norm(axis_angle_from_matrix(turn), axis=-1)
     (eyes, mouth), (true_eyes, true_mouth) = (openings(points[:, 17:]) for points in (here, there))
     return DemoReport(

@@ -2,97 +2,219 @@
 
 from array import array
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from .align.alignment import Alignment
-from .align.transfer import IdentityExchange
+from .align.dense_points import DensePoints
 from .errors import InputError, NoFaceError
 from .filter import FilterSettings
 from .image import check_image
 from .live import LiveSettings, LiveTracker
+from .record import DenseRecord, LiveRecord
 from .rotation import matrix_from_axis_angle
-from .track import Track
+from .standard import StandardSettings, fit_track
 from .video import read_video, write_video
 
 #: What each quality does, best last.
-QUALITIES = {"live": "detector, alignment network and causal filter, in real time"}
+QUALITIES = {
+    "live": "detector, alignment network and causal filter, in real time",
+    "standard": "live, then a fit of one face, one camera and a smooth motion to dense points of all frames",
+}
 #: A face seen for less time, in a video where others are seen longer, is taken for a mistake.
 SHORTEST_S = 0.4
-#: Identity coefficients that differ by no more than this are the same face.
-SAME_IDENTITY = 0.01
 
 Progress = Callable[[int, "int | None"], None]
+Stage = Callable[[str], None]
 Note = Callable[[str], None]
 
 
 def track(
     video,
-    quality="live",
+    quality="standard",
     *,
     max_faces=4,
     progress: Progress | None = None,
+    stage: Stage | None = None,
     note: Note | None = None,
     filter: FilterSettings | None = FilterSettings(),  # noqa: B008 - frozen
     threads=1,
     tracker: LiveTracker | None = None,
+    aligner=None,
+    settings: StandardSettings = StandardSettings(),  # noqa: B008 - frozen
 ):
     """Follow the faces of a video: list of `Track`, the longest first.
 
     video: path; quality: a key of `QUALITIES`; max_faces: most faces followed at once; progress: called
-    after each frame with the frames done and the frames promised (None if unknown); note: called with a
-    sentence where the result is less than asked for (a video that ends early, an interruption), by default
-    a UserWarning; filter: settings of the causal filter, None for the network's own poses and expressions;
-    threads: of the network; tracker: a `LiveTracker` to use instead of one made from these arguments.
+    after each frame with the frames done and the frames promised (None if unknown), from the first one in
+    every stage; stage: called with the name of each stage as it begins, "following", "fitting" or "looking
+    again"; note: called with a sentence where the result is less than asked for (a video that ends early,
+    an interruption), by default a UserWarning; filter: settings of the causal filter, None for the
+    network's own poses and expressions; threads: of the networks and the fit; tracker: a `LiveTracker` to
+    use instead of one made from these arguments; aligner, settings: of the standard quality, a stand-in for
+    the `DenseAligner`, and `StandardSettings`.
 
-    Ctrl-C ends the work early and keeps what was done. Raises VideoError if the video cannot be read,
-    NoFaceError if no face is found in it, InputError for unknown qualities.
+    Ctrl-C ends the work early and keeps what was done: what was followed is still fitted, what is not
+    fitted by then stays as the live tracker saw it. Raises VideoError if the video cannot be read,
+    NoFaceError if no face is found in it, InputError for unknown qualities and a missing network.
     """
     if quality not in QUALITIES:
         raise InputError(f"unknown quality {quality!r}: known are {', '.join(QUALITIES)}")
-    note = note or _warn
+    report = _Report(progress, stage, note or _warn)
     with read_video(video) as reader:
         if tracker is None:
-            settings = LiveSettings(filter=filter or FilterSettings(noise=0.0))
-            tracker = LiveTracker(max_faces=max_faces, threads=threads, settings=settings)
-        records: dict[int, _Record] = {}
-        count = 0
-        with tracker:
-            try:
-                for frame in reader:
-                    for face in tracker(frame.image, frame.time_s):
-                        if face.face_id not in records:
-                            records[face.face_id] = _Record()
-                        records[face.face_id].append(frame.index, face)
-                    count += 1
-                    if progress:
-                        progress(count, reader.info.frames)
-            except KeyboardInterrupt:
-                note(f"interrupted after {count} frames: kept what was done")
+            live = LiveSettings(filter=filter or FilterSettings(noise=0.0))
+            tracker = LiveTracker(max_faces=max_faces, threads=threads, settings=live)
+        dense = _dense_points(tracker.model, aligner, threads, settings) if quality == "standard" else None
+        faces, times = _follow(reader, tracker, dense, report)
         if reader.shortfall:
-            note(reader.shortfall)
-        if not records:
-            raise NoFaceError(f"no face found in {Path(video).name}: looked at {count} frames")
-        tracks = [r.track(reader.info.size, reader.info.fps, tracker.model) for r in records.values()]
-    tracks.sort(key=len, reverse=True)
-    return [t for t in tracks if t is tracks[0] or t.time_s[-1] - t.time_s[0] >= SHORTEST_S]
+            report.note(reader.shortfall)
+        if not faces:
+            raise NoFaceError(f"no face found in {Path(video).name}: looked at {len(times)} frames")
+        for face in faces:
+            face.track = face.live = face.followed.track(reader.info.size, reader.info.fps, tracker.model)
+    faces.sort(key=lambda face: len(face.track), reverse=True)
+    faces = [f for f in faces if f is faces[0] or f.track.time_s[-1] - f.track.time_s[0] >= SHORTEST_S]
+    if dense is not None:
+        _fit(faces, dense, times, settings, threads, report)
+        for _ in range(settings.passes - 1):
+            with read_video(video) as reader:
+                _look_again(reader, faces, dense, len(times), report)
+            _fit(faces, dense, times, settings, threads, report)
+    return sorted((face.track for face in faces), key=len, reverse=True)
 
 
-def align(image, *, max_faces=8, threads=1, tracker: LiveTracker | None = None):
+def align(image, quality="live", *, max_faces=8, threads=1, tracker: LiveTracker | None = None, aligner=None):
     """The faces of a still image: list of one-frame `Track`, the surest detection first, empty if none.
 
-    image: (H, W, 3) uint8 RGB. Raises InputError for other images.
+    image: (H, W, 3) uint8 RGB; quality, threads, tracker, aligner: as of `track`. Raises InputError for
+    other images, unknown qualities and a missing network.
     """
+    if quality not in QUALITIES:
+        raise InputError(f"unknown quality {quality!r}: known are {', '.join(QUALITIES)}")
     image = check_image(image)
-    with tracker or LiveTracker(max_faces=max_faces, threads=threads) as live:
-        faces = live(image, 0.0)
-    tracks = []
+    tracker = tracker or LiveTracker(max_faces=max_faces, threads=threads)
+    settings = StandardSettings()
+    dense = _dense_points(tracker.model, aligner, threads, settings) if quality == "standard" else None
+    faces = {}
+    with tracker:
+        _see(faces, tracker, dense, image, 0, 0.0)
+    for face in faces.values():
+        face.track = face.live = face.followed.track(image.shape[1::-1], 1.0, tracker.model)
+    if dense is not None:
+        _fit(list(faces.values()), dense, [0.0], settings, threads, _Report(None, None, _warn))
+    return [face.track for face in faces.values()]
+
+
+@dataclass
+class _Face:
+    """What is known of one face: how it was followed, its dense points if they are wanted, the live tracker's
+    `Track` of it, and the best one so far."""
+
+    followed: LiveRecord
+    seen: DenseRecord | None
+    live: Any = None
+    track: Any = None
+
+
+@dataclass(frozen=True)
+class _Report:
+    """Whom to tell how the work goes on."""
+
+    progress: Progress | None
+    stage: Stage | None
+    note: Note
+
+    def begin(self, name):
+        if self.stage:
+            self.stage(name)
+
+    def step(self, done, total):
+        if self.progress:
+            self.progress(done, total)
+
+
+def _dense_points(model, aligner, threads, settings):
+    if aligner is None:
+        from .align.uv_flow import DenseAligner
+
+        aligner = DenseAligner(model, threads=threads)
+    return DensePoints(model, aligner, settings.points)
+
+
+def _follow(reader, tracker, dense, report):
+    """The faces of all frames, list of `_Face` without tracks, and the times of the frames."""
+    faces: dict[int, _Face] = {}
+    times, done = array("d"), 0
+    report.begin("following")
+    with tracker:
+        try:
+            for frame in reader:
+                times.append(frame.time_s)
+                _see(faces, tracker, dense, frame.image, frame.index, frame.time_s)
+                done += 1
+                report.step(done, reader.info.frames)
+        except KeyboardInterrupt:
+            report.note(f"interrupted after {done} frames: kept what was done")
+    return list(faces.values()), np.array(times)
+
+
+def _see(faces, tracker, dense, image, index, time_s):
+    """One frame: the live tracker finds the faces, and dense alignment starts from what it says."""
+    for found in tracker(image, time_s):
+        if found.face_id not in faces:
+            faces[found.face_id] = _Face(LiveRecord(), DenseRecord(len(dense.vertices)) if dense else None)
+        face = faces[found.face_id]
+        if dense and face.seen:
+            face.seen.append(index, *dense.of_alignment(image, found.alignment))
+        face.followed.append(index, found)
+
+
+def _fit(faces, dense, times, settings, threads, report):
+    """Fit the tracks to what was seen of the faces; a face of which nothing was seen stays as it is."""
+    settings = replace(settings, fit=replace(settings.fit, threads=threads))
+    done, total = 0, sum(len(face.track) for face in faces)
+    report.begin("fitting")
+    try:
+        for face in faces:
+            if face.seen.seen:
+                identities = face.followed.identities
+                face.track = fit_track(face.live, identities, dense, face.seen, times, settings)
+            else:
+                report.note("a face whose points were never in view keeps its live track")
+            done += len(face.track)
+            report.step(done, total)
+    except KeyboardInterrupt:
+        report.note("interrupted while fitting: what was not fitted stays as it was before")
+
+
+def _look_again(reader, faces, dense, count, report):
+    """Dense alignment once more, guided by the fitted tracks, of the frames that were seen before.
+
+    An interruption leaves what was seen before.
+    """
+    report.begin("looking again")
+    rows = []
     for face in faces:
-        record = _Record()
-        record.append(0, face)
-        tracks.append(record.track(image.shape[1::-1], 1.0, face.model))
-    return tracks
+        index = face.live.frame_index
+        at = np.searchsorted(face.track.frame_index, index)
+        rows.append(dict(zip(index.tolist(), at.tolist(), strict=True)))
+    records = [DenseRecord(len(dense.vertices)) for _ in faces]
+    try:
+        for frame in islice(reader, count):
+            for face, row_of, record in zip(faces, rows, records, strict=True):
+                if frame.index in row_of:
+                    seen = dense.of_track(frame.image, face.track, row_of[frame.index])
+                    record.append(frame.index, *seen)
+            report.step(frame.index + 1, count)
+    except KeyboardInterrupt:
+        report.note("interrupted while looking again: kept what was seen before")
+        return
+    for face, record in zip(faces, records, strict=True):
+        face.seen = record
 
 
 def overlay(video, tracks, path, *, progress: Progress | None = None):
@@ -132,57 +254,6 @@ def _draw(image, track, row, face_id):
         face_id,
         float(track.confidence[row]),
     )
-
-
-class _Record:
-    """One face as it is followed: a few hundred numbers a frame in flat float32 arrays."""
-
-    def __init__(self):
-        self._index = array("q")
-        self._time_s = array("d")
-        self._numbers = array("f")
-
-    def append(self, index, face):
-        a = face.alignment
-        self._index.append(index)
-        self._time_s.append(face.time_s)
-        row = np.concatenate(
-            [a.rotation, a.translation, [a.scale, a.confidence], a.landmark_sigma, a.expression, a.identity]
-        )
-        self._numbers.frombytes(row.astype(np.float32).tobytes())
-
-    def track(self, image_size, fps, model):
-        rows = np.frombuffer(self._numbers, np.float32).reshape(len(self._index), -1).copy()
-        exchange = IdentityExchange(model.landmarks("ibug68"))
-        widths = [3, 2, 1, 1, 68, model.expression_count, model.identity_count]
-        rotation, translation, scale, confidence, sigma, expression, identity = np.split(
-            rows, np.cumsum(widths)[:-1], axis=1
-        )
-        # The filter's mean identity of all frames is the last one: earlier frames are brought to it.
-        final = identity[-1].astype(float)
-        for i in np.flatnonzero(np.abs(identity - identity[-1]).max(1) > SAME_IDENTITY):
-            numbers = (rotation[i], float(scale[i, 0]), translation[i], identity[i], expression[i], sigma[i])
-            a = exchange(Alignment(*numbers, float(confidence[i, 0])), final)
-            rotation[i], scale[i], translation[i], expression[i] = (
-                a.rotation,
-                a.scale,
-                a.translation,
-                a.expression,
-            )
-        return Track.from_image_pose(
-            frame_index=np.array(self._index, np.int64),
-            time_s=np.array(self._time_s),
-            rotation=rotation,
-            translation=translation,
-            scale=scale[:, 0],
-            identity=identity[-1].copy(),
-            expression=expression,
-            sigma=sigma,
-            confidence=confidence[:, 0],
-            image_size=tuple(image_size),
-            fps=fps,
-            model=model,
-        )
 
 
 def _warn(sentence):

@@ -206,7 +206,7 @@ def test_tracking_holds_no_frames(tmp_path, tiny_model):
         if done in (450, 900):
             seen.append(memory.resident_mb("self"))
 
-    tracks = track(long, progress=progress, tracker=tracker)
+    tracks = track(long, "live", progress=progress, tracker=tracker)
     assert len(tracks[0]) == 900
     # The decoder fills its pools at first; 450 frames would be 103 MB, were they kept.
     assert seen[1] - seen[0] < 20

@@ -25,7 +25,7 @@ def test_a_prediction_is_what_a_user_of_track_gets(tiny_model, tmp_path):
     followed = [*range(25), *range(28, 33)]
     video = film(scene, tmp_path / "a.mp4", 36)
     prediction = predict(video, **stand_ins(scene, tiny_model))
-    (expected,) = track(video, tracker=LiveTracker(max_faces=1, **stand_ins(scene, tiny_model)))
+    (expected,) = track(video, "live", tracker=LiveTracker(max_faces=1, **stand_ins(scene, tiny_model)))
     np.testing.assert_array_equal(np.flatnonzero(prediction.found), followed)
     np.testing.assert_array_equal(expected.frame_index, followed)
     np.testing.assert_allclose(prediction.points["ibug68"][followed], expected.landmarks("ibug68"), rtol=1e-5)
@@ -39,7 +39,7 @@ def test_without_the_filter_the_network_speaks(tiny_model, tmp_path):
     video = film(scene, tmp_path / "a.mp4", 20)
     steady, raw = (predict(video, filtered=f, **stand_ins(scene, tiny_model)) for f in (True, False))
     settings = LiveSettings(filter=FilterSettings(noise=0.0))
-    (expected,) = track(video, tracker=LiveTracker(settings=settings, **stand_ins(scene, tiny_model)))
+    (expected,) = track(video, "live", tracker=LiveTracker(settings=settings, **stand_ins(scene, tiny_model)))
     np.testing.assert_allclose(raw.points["ibug68"], expected.landmarks("ibug68"), rtol=1e-4, atol=1e-4)
     assert np.abs(raw.points["ibug68"] - steady.points["ibug68"]).max() > 0.1
     assert raw.method == "steadyface live, unfiltered"
