@@ -5,6 +5,15 @@ import h5py
 import numpy as np
 import pytest
 import scipy.io
+from model_files import (
+    STD,
+    bfm2009_expression,
+    bfm2009_shape,
+    nearest_vertices,
+    write_3ddfa_v2,
+    write_bfm2009,
+    write_bfm2017,
+)
 
 import steadyface as sf
 from steadyface.errors import InputError
@@ -12,48 +21,26 @@ from steadyface.face_model.bfm import read_3ddfa_pickle, read_bfm_h5, read_bfm_m
 from steadyface.fit.image import FitConfig, fit_image
 
 AXES = np.array([1.0, -1.0, -1.0])
-STD = np.array([3.0, 2.0, 1.5, 1.2, 1.1, 0.5])
-STD_EXPRESSION = np.array([2.0, 1.0, 0.7, 0.4])
-
-
-def columns(basis, std):
-    """(K, V, 3) to the files' columns (3V, K), a deviation's share taken out."""
-    return (basis / std[:, None, None]).reshape(len(basis), -1).T
 
 
 @pytest.fixture(scope="module")
 def landmarks(person):
-    """The vertex nearest to each iBUG point."""
-    away = np.linalg.norm(person.mean[None] - person.points["ibug68"][:, None], axis=-1)
-    away[:, np.setdiff1d(np.arange(len(person.mean)), person.triangles)] = np.inf
-    return away.argmin(1)
+    return nearest_vertices(person)
 
 
 @pytest.fixture(scope="module")
 def shape_entries(person):
-    """BFM 2009, micrometres; triangles from 1, their corners the other way round."""
-    return {
-        "shapeMU": person.mean.reshape(-1, 1) * 1e3,
-        "shapePC": columns(person.identity, STD) * 1e3,
-        "shapeEV": STD[:, None],
-        "texMU": np.zeros((person.mean.size, 1)),
-        "tl": (person.triangles[:, ::-1] + 1).astype(np.uint16),
-    }
+    return bfm2009_shape(person)
 
 
 @pytest.fixture(scope="module")
 def expression_entries(person):
-    return {
-        "mu_exp": np.full((person.mean.size, 1), 500.0),
-        "w_exp": columns(person.expression, STD_EXPRESSION) * 1e3,
-        "sigma_exp": STD_EXPRESSION[:, None],
-    }
+    return bfm2009_expression(person)
 
 
 @pytest.fixture
-def bfm2009(shape_entries, tmp_path):
-    scipy.io.savemat(tmp_path / "01_MorphableModel.mat", shape_entries, do_compression=True)
-    return tmp_path / "01_MorphableModel.mat"
+def bfm2009(person, tmp_path):
+    return write_bfm2009(tmp_path, person)
 
 
 def test_bfm_2009_is_read_exactly_and_has_no_expression(bfm2009, person):
@@ -124,22 +111,8 @@ def test_a_whole_bfm_is_trimmed_to_3ddfas_vertices(bfm2009, expression_entries, 
     np.testing.assert_array_equal(kept[foreign.triangles], whole)
 
 
-def write_h5(path, person, expression=True):
-    with h5py.File(path, "w") as f:
-        f["shape/model/mean"] = person.mean.reshape(-1).astype(np.float32)
-        f["shape/model/pcaBasis"] = columns(person.identity, STD).astype(np.float32)
-        f["shape/model/pcaVariance"] = (STD**2).astype(np.float32)
-        f["shape/representer/cells"] = person.triangles.T.astype(np.int32)
-        f["color/model/mean"] = np.zeros(person.mean.size, np.float32)
-        if expression:
-            f["expression/model/mean"] = np.full(person.mean.size, 0.5, np.float32)
-            f["expression/model/pcaBasis"] = columns(person.expression, STD_EXPRESSION).astype(np.float32)
-            f["expression/model/pcaVariance"] = (STD_EXPRESSION**2).astype(np.float32)
-    return path
-
-
 def test_bfm_2017_is_read_exactly(tmp_path, person):
-    path = write_h5(tmp_path / "model2017-1_face12_nomouth.h5", person)
+    path = write_bfm2017(tmp_path / "model2017-1_face12_nomouth.h5", person)
     foreign = read_bfm_h5(path)
     np.testing.assert_allclose(foreign.mean, person.mean + 0.5, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(foreign.identity, person.identity, rtol=1e-5, atol=1e-5)
@@ -155,27 +128,14 @@ def test_bfm_2017_is_read_exactly(tmp_path, person):
     shape = model.landmarks("ibug68")
     fit = fit_image(shape(a, e)[:, :2] * 2 + 300, shape, config=FitConfig(point_sigma_mm=0.01))
     np.testing.assert_allclose(fit.expression, e, atol=0.2)
-    assert read_bfm_h5(write_h5(tmp_path / "neutral.h5", person, expression=False)).expression.shape[0] == 0
+    assert (
+        read_bfm_h5(write_bfm2017(tmp_path / "neutral.h5", person, expression=False)).expression.shape[0] == 0
+    )
 
 
 @pytest.fixture
-def v2(tmp_path, person, landmarks):
-    """3DDFA_V2's pickle with 40 + 10 coefficients and the file of their means and deviations."""
-    rng = np.random.default_rng(0)
-    w_shp, w_exp = rng.normal(0, 1e-3, (person.mean.size, 40)), rng.normal(0, 10, (person.mean.size, 10))
-    std = np.concatenate([np.ones(12), np.full(40, 1e5), np.ones(10)])
-    middle = np.concatenate([np.zeros(12), rng.normal(0, 1e4, 40), rng.normal(0, 1, 10)])
-    entries = {
-        "u": (person.mean.reshape(-1, 1) * 1e3).astype(np.float32),
-        "w_shp": w_shp.astype(np.float32),
-        "w_exp": w_exp.astype(np.float32),
-        "tri": person.triangles.T,
-        "keypoints": (3 * landmarks[:, None] + np.arange(3)).ravel(),
-    }
-    (tmp_path / "bfm_noneck_v3.pkl").write_bytes(pickle.dumps(entries, 4))
-    whitening = {"mean": middle.astype(np.float32), "std": std.astype(np.float32)}
-    (tmp_path / "param_mean_std_62d_120x120.pkl").write_bytes(pickle.dumps(whitening, 4))
-    return tmp_path / "bfm_noneck_v3.pkl", entries, middle, std
+def v2(person, tmp_path):
+    return write_3ddfa_v2(tmp_path, person)
 
 
 def test_3ddfa_v2_is_read_exactly(v2, person, landmarks):
@@ -208,7 +168,7 @@ def test_what_is_missing_or_broken_is_named(tmp_path, person, shape_entries, v2)
     with pytest.raises(InputError, match="6 components need as many deviations"):
         sf.load_face_model(tmp_path / "m.mat")
     scipy.io.savemat(tmp_path / "m.mat", shape_entries)
-    whole = write_h5(tmp_path / "m.h5", person)
+    whole = write_bfm2017(tmp_path / "m.h5", person)
     for path in (tmp_path / "m.mat", whole, v2[0]):
         data = path.read_bytes()
         for part in (0, 100, len(data) // 2):

@@ -2,7 +2,7 @@ import pickle
 
 import numpy as np
 import pytest
-import scipy.sparse
+from model_files import flame_entries, write_flame
 from python2_pickle import array2, chumpy2, python2, sparse2, text
 
 import steadyface as sf
@@ -18,39 +18,12 @@ JAW = 0.4
 
 @pytest.fixture(scope="module")
 def arrays(person):
-    """FLAME's entries in metres: 5 joints, the last two at the eyes, the jaw before the ears."""
-    rng = np.random.default_rng(0)
-    mean = person.mean / 1000
-    v = len(mean)
-    eyes = person.eyes / 1000 + np.array([[0.03, 0, 0], [-0.03, 0, 0]])
-    joints = np.array([[0, -0.2, 0], [0, -0.1, 0], person.eyes / 1000 + [0, -0.03, -0.02], *eyes])
-    # Any five points are an affine combination of a few vertices; least squares finds a regressor.
-    rows = np.linalg.lstsq(
-        np.vstack([mean[:40].T, np.ones(40)]), np.vstack([joints.T, np.ones(5)]), rcond=None
-    )[0]
-    regressor = np.zeros((5, v))
-    regressor[:, :40] = rows.T
-    weights = rng.dirichlet(np.ones(5), v)
-    directions = np.zeros((v, 3, 304))
-    directions[..., :6] = person.identity.transpose(1, 2, 0) / 1000
-    directions[..., 300:] = person.expression.transpose(1, 2, 0) / 1000
-    return {
-        "v_template": mean,
-        "f": person.triangles.astype(np.uint32),
-        "shapedirs": directions,
-        "posedirs": rng.normal(0, 1e-3, (v, 3, 36)),
-        "J_regressor": scipy.sparse.csc_matrix(regressor),
-        "kintree_table": np.array([[2**32 - 1, 0, 1, 1, 1], range(5)], np.uint32),
-        "weights": weights,
-        "bs_style": "lbs",
-    }
+    return flame_entries(person)
 
 
 @pytest.fixture(scope="module")
-def path(arrays, tmp_path_factory):
-    path = tmp_path_factory.mktemp("flame") / "generic_model.pkl"
-    path.write_bytes(pickle.dumps(arrays, 2))
-    return path
+def path(person, tmp_path_factory):
+    return write_flame(tmp_path_factory.mktemp("flame"), person)
 
 
 @pytest.fixture(scope="module")

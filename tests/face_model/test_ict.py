@@ -2,6 +2,7 @@ import json
 
 import numpy as np
 import pytest
+from model_files import write_ict, write_obj
 
 import steadyface as sf
 from steadyface.errors import InputError
@@ -9,40 +10,11 @@ from steadyface.face_model.ict import read_ict
 from steadyface.fit.image import FitConfig, fit_image
 
 AXES = np.array([1.0, -1.0, -1.0])
-EXPRESSIONS = ["browInnerUp_L", "browInnerUp_R", "jawOpen", "mouthSmile_L"]
-
-
-def write_obj(path, vertices, faces=(), uv=()):
-    lines = ["mtllib ICTFaceModelMaterial.mtl", *(f"v {x:.15f} {y:.15f} {z:.15f}" for x, y, z in vertices)]
-    lines += [f"vt {u:.6f} {v:.6f}" for u, v in uv]
-    lines += ["f " + " ".join(f"{i + 1}/{i + 1}" if len(uv) else f"{i + 1}" for i in face) for face in faces]
-    path.write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture(scope="module")
 def folder(person, tmp_path_factory):
-    """FaceXModel with quads, centimetres, two identities and four expressions."""
-    folder = tmp_path_factory.mktemp("ict") / "FaceXModel"
-    folder.mkdir()
-    mean = person.mean / 10
-    uv = np.random.default_rng(0).uniform(0, 1, (len(mean), 2))
-    # One quad, of two triangles that share an edge, among the triangles.
-    first = person.triangles[0]
-    other = next(t for t in person.triangles[1:] if len(set(t) & set(first)) == 2)
-    apex = (set(other) - set(first)).pop()
-    alone = next(i for i in range(3) if first[i] not in other)
-    quad = [first[alone], first[(alone + 1) % 3], apex, first[(alone + 2) % 3]]
-    rest = [t for t in person.triangles[1:] if not np.array_equal(t, other)]
-    write_obj(folder / "generic_neutral_mesh.obj", mean, [quad, *rest], uv)
-    for i in range(2):
-        write_obj(folder / f"identity{i:03d}.obj", mean + person.identity[i] / 10)
-    for name, move in zip(EXPRESSIONS, person.expression, strict=True):
-        write_obj(folder / f"{name}.obj", mean + move / 10)
-    away = np.linalg.norm(person.mean[None] - person.points["ibug68"][:, None], axis=-1)
-    away[:, np.setdiff1d(np.arange(len(mean)), person.triangles)] = np.inf
-    table = {"expressions": EXPRESSIONS, "idx_to_landmark_verts": away.argmin(1).tolist()}
-    (folder / "vertex_indices.json").write_text(json.dumps(table))
-    return folder
+    return write_ict(tmp_path_factory.mktemp("ict"), person)
 
 
 def test_the_model_is_that_of_the_files(folder, person):
