@@ -61,7 +61,7 @@ class SequenceEnergy:
         # Point by point; Jacobians need no more than single precision: they steer the steps, and the
         # gradient and the cost, in double precision, decide where those end.
         self.basis = np.ascontiguousarray(np.concatenate(basis).transpose(1, 2, 0), np.float32)
-        self.expression_rows = self.expression_basis.transpose(0, 2, 1).reshape(self.e, -1)
+        self.expression_rows = self.expression_basis.transpose(0, 2, 1).reshape(self.e, self.mean.size)
         self.share = min(1.0, weights.independent_points / self.l)
         self.neutral = None
         if prior is not None and weights.neutral > 0:
