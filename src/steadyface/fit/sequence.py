@@ -97,7 +97,7 @@ class SequenceFit:
         """Points of a `LinearShape`, without offsets, in the world: (T, P, 3) mm."""
         expression = self.expression[frames]
         s = shape.neutral(self.identity) + (
-            expression.astype(shape.mean.dtype) @ shape.expression_basis.reshape(expression.shape[-1], -1)
+            expression.astype(shape.mean.dtype) @ shape.expression_basis.reshape(-1, shape.mean.size)
         ).reshape(*expression.shape[:-1], *shape.mean.shape)
         r = matrix_from_axis_angle(self.rotation[frames])
         return s @ np.swapaxes(r, -1, -2) + self.translation[frames][..., None, :]
