@@ -79,8 +79,8 @@ def test_covariances_are_the_blocks_of_the_inverse(frames):
 def test_a_hand_solvable_arrow():
     # min (x - 1)^2/2 + (y - 3)^2/2 + (s - x)^2/2 + (s - y)^2/2 over two frames x, y and a shared s.
     system = ArrowSystem(
-        np.full((2, 1, 1), 2.0), np.zeros((1, 1)), np.zeros((0, 1)), np.full((2, 1, 1), -1.0), np.array([[2.0]]),
-        np.array([[-1.0], [-3.0]]), np.zeros(1),
+        np.full((2, 1, 1), 2.0), np.zeros((1, 1)), np.zeros((0, 1)), np.full((2, 1, 1), -1.0),
+        np.array([[2.0]]), np.array([[-1.0], [-3.0]]), np.zeros(1),
     )  # fmt: skip
     frames, shared = solve(system)
     np.testing.assert_allclose(shared, [2])

@@ -19,6 +19,10 @@ from .sequence_solver import minimise
 from .sequence_start import interpolated, start_from_points, view_features, well_spread
 from .sequence_terms import POSE, SequenceState, SequenceWeights, Shared
 
+#: Cost tolerances of a stage of a long sequence, and of frames that catch up before all moves, over that of
+#: the solver.
+STAGE, CATCH_UP = 10, 200
+
 
 @dataclass(frozen=True)
 class SequenceConfig:
@@ -30,10 +34,11 @@ class SequenceConfig:
             cost_tolerance=5e-4,
             step_tolerance=1e-6,
             initial_damping=1e-4,
-            active_set_passes=3,
+            active_set_passes=2,
         )
     )
-    """When the solver stops."""
+    """When the solver stops, where all is fitted at once. Long sequences, fitted in stages, end each stage
+    at `STAGE` times its cost tolerance: what that leaves is far below what noise does."""
     key_frames: int = 64
     """Well-spread frames from which the identity, the focal lengths and the cameras are found first."""
     start_frames: int = 24
@@ -285,35 +290,34 @@ class _Problem:
     def fit(self, state, rough):
         """The `SequenceFit` from a state; rough: whether its frames are only a guess."""
         c, t = self.config, len(self.points)
-        parts = []
-        if t > c.key_frames:
-            keys, found, solution = self.fit_key_frames(state)
-            parts.append(solution)
-            state = self.following(state, keys, found, rough)
-            if rough and t > c.stride * 3:
-                some = np.unique(np.append(np.arange(0, t, c.stride), t - 1))
-                loose = replace(c.solver, cost_tolerance=max(c.solver.cost_tolerance, 1e-3))
-                parts.append(minimise(self.energy(some, shared=False), state.frames(some), loose))
-                state = self.following(state, some, parts[-1].state, rough)
-        if t <= c.window:
-            if parts:
-                # The frames catch up with the identity by themselves, which is cheaper, before all moves.
-                loose = replace(c.solver, cost_tolerance=max(c.solver.cost_tolerance, 0.03))
-                parts.append(minimise(self.energy(slice(None), shared=False), state, loose))
-                state = parts[-1].state
-            parts.append(minimise(self.energy(slice(None)), state, c.solver))
-            state = parts[-1].state
-            covariance = self.covariance(slice(None), state)
-        else:
+        if t <= c.key_frames:
+            parts = [minimise(self.energy(slice(None)), state, c.solver)]
+            return self.result(parts[-1].state, self.covariance(parts[-1]), parts)
+        keys, found, solution = self.fit_key_frames(state)
+        parts = [solution]
+        state = self.following(state, keys, found, rough)
+        if rough and t > c.stride * 3:
+            some = np.unique(np.append(np.arange(0, t, c.stride), t - 1))
+            parts.append(minimise(self.energy(some, shared=False), state.frames(some), self.until(STAGE)))
+            state = self.following(state, some, parts[-1].state, rough)
+        if t > c.window:
             state, covariance, solutions = self.fit_windows(state)
-            parts += solutions
-        return self.result(state, covariance, parts)
+            return self.result(state, covariance, parts + solutions)
+        # The frames catch up with the identity by themselves, which is cheaper, before all moves.
+        parts.append(minimise(self.energy(slice(None), shared=False), state, self.until(CATCH_UP)))
+        parts.append(minimise(self.energy(slice(None)), parts[-1].state, self.until(STAGE)))
+        return self.result(parts[-1].state, self.covariance(parts[-1]), parts)
+
+    def until(self, factor):
+        """The solver's configuration with so many times its cost tolerance."""
+        solver = self.config.solver
+        return replace(solver, cost_tolerance=factor * solver.cost_tolerance)
 
     def fit_key_frames(self, state):
         """Identity and cameras from well-spread frames: their indices, state and solution."""
         usable = (self.root > 0).any((1, 2))
         keys = well_spread(view_features(state.rotation, state.translation), self.config.key_frames, usable)
-        solution = minimise(self.energy(keys, ordered=False), state.frames(keys), self.config.solver)
+        solution = minimise(self.energy(keys, ordered=False), state.frames(keys), self.until(STAGE))
         return keys, solution.state, solution
 
     def following(self, state, some, found, rough):
@@ -354,12 +358,12 @@ class _Problem:
             start = replace(
                 state, rotation=pose[0][near], translation=pose[1][near], expression=pose[2][near]
             )
-            solutions.append(minimise(energy, start, c.solver, held))
+            solutions.append(minimise(energy, start, self.until(STAGE), held))
             found = solutions[-1].state
             inside = slice(a - near.start, b - near.start)
             for x, y in zip(pose, (found.rotation, found.translation, found.expression), strict=True):
                 x[a:b] = y[inside]
-            spread = self.covariance(near, found)
+            spread = self.covariance(solutions[-1])
             if covariance is not None and spread is not None:
                 covariance[a:b] = spread[inside]
         return (
@@ -368,11 +372,10 @@ class _Problem:
             solutions,
         )
 
-    def covariance(self, frames, state):
-        if not self.config.covariance:
+    def covariance(self, solution):
+        if not self.config.covariance or solution.system is None:
             return None
-        system = self.energy(frames, shared=False).linearize(state)
-        return frame_covariances(system).astype(np.float32)
+        return frame_covariances(solution.system).astype(np.float32)
 
     def result(self, state, covariance, parts):
         t = len(self.root)

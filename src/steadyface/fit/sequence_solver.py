@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .block_arrow import solve
+from .block_arrow import ArrowSystem, solve
 from .gauss_newton import SolverConfig
 from .sequence_energy import SequenceEnergy
 from .sequence_terms import POSE, SequenceState
@@ -16,12 +16,14 @@ SETTLED = 5e-4
 @dataclass(frozen=True)
 class SequenceSolution:
     """state: where it ended; costs: energy of the start and after each accepted step; iterations: steps
-    tried; converged: whether a tolerance of `SolverConfig` was met."""
+    tried; converged: whether a tolerance of `SolverConfig` was met; system: the last `ArrowSystem`, one step
+    before where it ended, None if there was no step."""
 
     state: SequenceState
     costs: list[float]
     iterations: int
     converged: bool
+    system: ArrowSystem | None = None
 
 
 def minimise(energy: SequenceEnergy, state: SequenceState, config: SolverConfig, held=None):
@@ -33,10 +35,10 @@ def minimise(energy: SequenceEnergy, state: SequenceState, config: SolverConfig,
     """
     value = energy.cost(state)
     costs, damping, converged, tried = [value], config.initial_damping, False, 0
-    system = None
+    system, stale = None, True
     while np.isfinite(value) and tried < config.max_iterations and damping <= config.max_damping:
-        if system is None:
-            system = energy.linearize(state)
+        if system is None or stale:
+            system, stale = energy.linearize(state), False
         tried += 1
         try:
             frames, shared = bounded_step(
@@ -59,14 +61,14 @@ def minimise(energy: SequenceEnergy, state: SequenceState, config: SolverConfig,
         converged = bool(largest <= config.step_tolerance)
         if accepted:
             converged |= value - new <= config.cost_tolerance * value
-            state, value, system = trial, new, None
+            state, value, stale = trial, new, True
             costs.append(new)
             damping = max(damping / config.damping_factor, config.min_damping)
         else:
             damping *= config.damping_factor
         if converged:
             break
-    return SequenceSolution(state, costs, tried, converged)
+    return SequenceSolution(state, costs, tried, converged, system)
 
 
 def bounded_step(system, lowest, highest, held, damping, passes):
