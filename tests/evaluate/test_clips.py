@@ -104,21 +104,42 @@ def test_evaluate_clips_runs_the_tracker_with_and_without_its_filter(tmp_path):
     np.savez(tmp_path / "mediapipe478.npz", **reference)
     calls = []
 
-    def track(path, **options):
-        calls.append((path.name, options))
+    def track(path, quality, **options):
+        calls.append((path.name, quality, *options.items()))
         points = ibug68(reference[path.stem].astype(float))
         short = fake_track(points[:3] + 100, np.arange(3))
         if path.stem == "b":
             return [short, fake_track(points[1:], np.arange(1, 40))]
         return [fake_track(points, np.arange(40)), short]
 
-    section = clips.evaluate_clips(tmp_path, track)
-    assert calls == [("a.mp4", {}), ("a.mp4", {"filter": None}), ("b.mp4", {}), ("b.mp4", {"filter": None})]
+    section = clips.evaluate_clips(tmp_path, track=track)
+    raw = ("live", ("filter", None))
+    assert calls == [("a.mp4", "live"), ("a.mp4", *raw), ("b.mp4", "live"), ("b.mp4", *raw)]
+    assert (section.name, section.command) == ("clips", "steadyface benchmark clips")
     met = {t.what: t for t in section.targets}
     assert met["frames tracked, worst clip"].value == pytest.approx(97.5)
     assert not met["frames tracked, worst clip"].met
     assert met["distance to MediaPipe, inner 51 points, median of clips"].value == pytest.approx(0, abs=1e-3)
     assert len(section.tables[0].rows) == 3
+
+
+def test_the_standard_quality_has_a_section_and_targets_of_its_own(tmp_path):
+    x = talking_face(40)
+    np.savez(tmp_path / "mediapipe478.npz", a=x.astype(np.float32))
+    asked = []
+
+    def track(path, quality, **options):
+        asked.append(quality)
+        return [fake_track(ibug68(x), np.arange(40))]
+
+    section = clips.evaluate_clips(tmp_path, "standard", track)
+    assert asked == ["standard", "live"]
+    assert section.name == "clips_standard"
+    assert section.command == "steadyface benchmark clips --quality standard"
+    limits = {t.what: t.limit for t in section.targets}
+    assert limits["jitter over MediaPipe's, median of clips"] == 0.4
+    with pytest.raises(InputError, match="unknown quality 'best': known are live, standard"):
+        clips.evaluate_clips(tmp_path, "best", track)
 
 
 def test_a_folder_without_reference_landmarks_is_explained(tmp_path):

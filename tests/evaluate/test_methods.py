@@ -1,4 +1,5 @@
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from scene import Scene
 
+import steadyface
 from steadyface.errors import InputError
 from steadyface.evaluate.methods import METHODS, Method, given_predictions, run_method
 from steadyface.evaluate.prediction import Prediction
@@ -90,7 +92,7 @@ def test_a_run_goes_on_where_it_stopped(tmp_path):
     (tmp_path / "clip1.npz").unlink()
     whole = (tmp_path / "clip2.npz").read_bytes()
     (tmp_path / "clip2.npz").write_bytes(whole[: len(whole) // 2])
-    later = (tmp_path / "clip3.npz").stat().st_mtime + 1
+    later = (tmp_path / "clip3.npz").stat().st_mtime + 3600
     os.utime(videos[3], (later, later))
     assert run() == ["clip1.mp4", "clip2.mp4", "clip3.mp4"]
     os.utime(videos[3], (1, 1))
@@ -103,15 +105,44 @@ def test_our_own_results_depend_on_the_networks():
     names = {path.name for path in METHODS["live"].sources()}
     assert {"regressor.onnx", "detector.onnx", "face_model.npz", "filter.py", "steadyface.py"} <= names
     assert {path.name for path in METHODS["dlib"].sources()} == {"dlib_68.py"}
+    # What is changed in the fit leaves the live results as they are.
+    fit = {path for path in METHODS["standard"].sources() if path.parent.name == "fit"}
+    assert "sequence_energy.py" in {path.name for path in fit}
+    assert not fit & set(METHODS["live"].sources())
+    assert set(METHODS["live"].sources()) < set(METHODS["standard"].sources())
+
+
+def test_the_files_that_our_results_depend_on_are_there():
+    package = Path(steadyface.__file__).parent
+    for part in METHODS["standard"].parts:
+        # The one network that a checkout may lack.
+        assert any(package.glob(part)) or part == "assets/uv_flow.onnx", part
+
+
+def test_all_modules_that_a_live_track_imports_count():
+    """Whatever of the package the script of the live quality loads, the evaluation and the fit aside."""
+    code = (
+        "import sys, steadyface.evaluate.peers.steadyface, steadyface.pipeline, steadyface.detect.detector, "
+        "steadyface.align.regressor; print(*(m.__file__ for m in sys.modules.values() "
+        "if m.__name__.startswith('steadyface.') and m.__file__))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    package = Path(steadyface.__file__).parent
+    loaded = {Path(path).relative_to(package).as_posix() for path in loaded.split()}
+    known = {path.relative_to(package).as_posix() for path in METHODS["standard"].sources()}
+    apart = {path for path in loaded if path.startswith(("evaluate/", "render/")) or "__init__" in path}
+    assert loaded - known - apart <= {"errors.py", "output.py"}
 
 
 def test_every_method_has_its_script():
-    assert {"live", "live-unfiltered", "mediapipe", "dlib"} <= METHODS.keys()
+    assert {"standard", "live", "live-unfiltered", "mediapipe", "dlib"} <= METHODS.keys()
     assert all(method.script.is_file() for method in METHODS.values())
 
 
 def test_unknown_methods_and_missing_videos(tmp_path):
-    with pytest.raises(InputError, match="unknown method 'lve': known are live, live-unfiltered, mediapipe"):
+    with pytest.raises(
+        InputError, match="unknown method 'lve': known are standard, live, live-unfiltered, mediapipe"
+    ):
         run_method("lve", [], tmp_path)
     with pytest.raises(InputError, match=r"cannot read the video .*a\.mp4: there is no such file"):
         run_method("live", [tmp_path / "a.mp4"], tmp_path)

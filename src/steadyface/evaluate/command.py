@@ -189,13 +189,14 @@ def clips(
     videos: Annotated[Path, typer.Option(help="Folder of clips with mediapipe478.npz.")] = Path(
         "../shared/data/videos"
     ),
+    quality: Annotated[str, typer.Option(help="As of `steadyface track`.")] = "live",
     out: Docs = Path("docs"),
 ):
-    """Agreement with MediaPipe, steadiness and delay of the live track on short clips."""
+    """Agreement with MediaPipe, steadiness and delay of the track on short clips."""
     from .clips import evaluate_clips
     from .report import save
 
-    typer.echo(save(evaluate_clips(videos), out))
+    typer.echo(save(evaluate_clips(videos, quality), out))
 
 
 @benchmark.command()

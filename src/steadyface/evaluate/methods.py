@@ -15,8 +15,15 @@ from .prediction import Prediction
 
 PEERS = Path(__file__).parent / "peers"
 _PACKAGE = Path(__file__).parents[1]
-#: Files whose change makes our own results out of date, beside the scripts.
-_OURS = ("*.py", "align/*.py", "detect/*.py", "face_model/*.py", "assets/*.onnx", "assets/*.npz")
+_STEADYFACE = PEERS / "steadyface.py"
+#: Files of this package whose change makes the live track out of date, and what the standard one adds.
+_LIVE = (
+    *("camera.py", "filter.py", "image.py", "live.py", "pipeline.py", "record.py", "rotation.py", "track.py"),
+    *("video.py", "detect/*.py", "face_model/morphable.py", "assets/face_model.npz"),
+    *(f"align/{name}.py" for name in ("alignment", "crop", "regressor", "session", "transfer")),
+    *("assets/detector.onnx", "assets/regressor.onnx"),
+)
+_STANDARD = ("standard.py", "align/dense_points.py", "align/uv_flow.py", "fit/*.py", "assets/uv_flow.onnx")
 
 
 @dataclass(frozen=True)
@@ -24,13 +31,15 @@ class Method:
     """A tracker that can be run.
 
     title: for tables; script: file that is called with VIDEO OUT.npz --threads N; options: more arguments;
-    environment: name of the environment (`peers.environment`) it needs, None for this one.
+    environment: name of the environment (`peers.environment`) it needs, None for this one; parts: patterns
+    of the files of this package that its results depend on.
     """
 
     title: str
     script: Path
     options: tuple[str, ...] = ()
     environment: str | None = None
+    parts: tuple[str, ...] = ()
 
     @property
     def ours(self):
@@ -49,15 +58,17 @@ class Method:
 
     def sources(self):
         """The files that a result depends on, beside the video."""
-        if self.ours:
-            yield from (path for pattern in _OURS for path in _PACKAGE.glob(pattern))
+        yield from (path for pattern in self.parts for path in _PACKAGE.glob(pattern))
         yield self.script
 
 
 METHODS = {
-    "live": Method("steadyface live", PEERS / "steadyface.py", ("--quality", "live")),
+    "standard": Method(
+        "steadyface standard", _STEADYFACE, ("--quality", "standard"), parts=_LIVE + _STANDARD
+    ),
+    "live": Method("steadyface live", _STEADYFACE, ("--quality", "live"), parts=_LIVE),
     "live-unfiltered": Method(
-        "steadyface live, unfiltered", PEERS / "steadyface.py", ("--quality", "live", "--unfiltered")
+        "steadyface live, unfiltered", _STEADYFACE, ("--quality", "live", "--unfiltered"), parts=_LIVE
     ),
     "mediapipe": Method(
         "MediaPipe Face Mesh 0.10.21", PEERS / "mediapipe_face_mesh.py", environment="mediapipe"

@@ -1,6 +1,11 @@
+from types import SimpleNamespace
+
 import numpy as np
+from dense_scene import DenseScene, talking
 from scene import Scene, moving_face, seen_during
 
+from steadyface import pipeline
+from steadyface.evaluate.peers import steadyface as peer
 from steadyface.evaluate.peers.steadyface import predict
 from steadyface.filter import FilterSettings
 from steadyface.live import LiveSettings, LiveTracker
@@ -50,3 +55,47 @@ def test_a_video_without_a_face_is_a_prediction_too(tiny_model, tmp_path):
     prediction = predict(film(scene, tmp_path / "a.mp4", 5), **stand_ins(scene, tiny_model))
     assert not prediction.found.any()
     assert len(prediction) == 5
+
+
+def test_the_standard_quality_is_predicted_too(tiny_model, tmp_path, monkeypatch):
+    truth = talking(tiny_model, 20)
+    scene = DenseScene([truth], [[*range(8), *range(11, 20)]])
+    video = scene.film(tmp_path / "a.mp4")
+    networks = stand_ins(scene.scene, tiny_model)
+    prediction = predict(video, quality="standard", aligner=scene, **networks)
+    (expected,) = track(video, tracker=LiveTracker(max_faces=1, **networks), aligner=scene)
+    assert (prediction.method, prediction.metric) == ("steadyface standard", True)
+    # Frames that are filled in are frames in which the tracker says where the face is.
+    assert prediction.found.all()
+    assert expected.interpolated.sum() == 3
+    for markup in ("ibug68", "mediapipe478"):
+        np.testing.assert_allclose(
+            prediction.points[markup], expected.landmarks(markup), rtol=1e-3, atol=1e-2
+        )
+    vertices, pixels = truth.vertices(), truth.image_points(tiny_model.shape)[..., :2]
+    assert np.abs(prediction.vertex_pixels - pixels).max() < 2
+    # In perspective, and metric up to the distance, which one camera hardly tells.
+    scale = truth.translation[:, 2].mean() / expected.translation[:, 2].mean()
+    assert np.abs(scale * prediction.vertices - vertices)[..., :2].max() < 15
+    np.testing.assert_allclose(prediction.rotation, truth.seen_rotation(), atol=0.05)
+
+
+def test_the_time_of_a_frame_holds_its_share_of_the_rest(tiny_model, tmp_path, monkeypatch):
+    scene = DenseScene([talking(tiny_model, 10)])
+    networks = stand_ins(scene.scene, tiny_model)
+    now = [0.0]
+    monkeypatch.setattr(peer, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+
+    class Slow(DenseScene):
+        def __call__(self, image, guess, crop):
+            now[0] += 2.0
+            return super().__call__(image, guess, crop)
+
+    def fit(live, *_):
+        now[0] += 5.0
+        return live
+
+    monkeypatch.setattr(pipeline, "fit_track", fit)
+    slow = Slow([talking(tiny_model, 10)])
+    prediction = predict(scene.film(tmp_path / "a.mp4"), quality="standard", aligner=slow, **networks)
+    np.testing.assert_allclose(prediction.seconds, np.full(10, 2.5))

@@ -3,12 +3,16 @@
 python -m steadyface.evaluate.peers.steadyface VIDEO OUT.npz [--threads N] [--quality live] [--unfiltered]
 
 The track is what `steadyface.track` gives, the longest of the video. The time of a frame is that of the
-live tracker, 68 points and all vertices included.
+live tracker, 68 points and all vertices included; in the standard quality also that of its dense alignment,
+and its share of what is done after the last frame.
 """
 
 import time
 from pathlib import Path
 
+import numpy as np
+
+from ...errors import NoFaceError
 from ...filter import FilterSettings
 from ...live import LiveSettings, LiveTracker
 from ..prediction import Prediction
@@ -35,30 +39,58 @@ class TimedTracker(LiveTracker):
         return faces
 
 
-def predict(video, *, quality="live", filtered=True, threads=1, **stand_ins):
+class TimedAligner:
+    """A dense aligner whose time counts as that of the tracker's last frame.
+
+    aligner: a `DenseAligner` or a stand-in; seconds: list that `TimedTracker` writes.
+    """
+
+    def __init__(self, aligner, seconds):
+        self.vertices, self.shape = aligner.vertices, aligner.shape
+        self._aligner, self._seconds = aligner, seconds
+
+    def __call__(self, image, guess, crop):
+        start = time.perf_counter()
+        found = self._aligner(image, guess, crop)
+        self._seconds[-1] += time.perf_counter() - start
+        return found
+
+
+def predict(video, *, quality="live", filtered=True, threads=1, aligner=None, **stand_ins):
     """The `Prediction` of one face of a video, time and memory included.
 
-    quality: a key of `pipeline.QUALITIES`; stand_ins: model, detector and regressor of the tracker, the
-    embedded ones by default. Raises VideoError if the video cannot be read, InputError for an unknown
-    quality.
+    quality: a key of `pipeline.QUALITIES`; aligner, stand_ins: the dense aligner of the standard quality, and
+    model, detector and regressor of the tracker; the embedded ones by default. Raises VideoError if the video
+    cannot be read, InputError for an unknown quality or a missing network.
     """
-    import numpy as np
-
-    from ...errors import NoFaceError
     from ...pipeline import track
 
     settings = LiveSettings() if filtered else LiveSettings(filter=FilterSettings(noise=0.0))
     tracker = TimedTracker(max_faces=1, threads=threads, settings=settings, **stand_ins)
+    options = {}
+    if quality == "standard":
+        from ...align.uv_flow import DenseAligner
+
+        aligner = aligner or DenseAligner(tracker.model, threads=threads)
+        options = {"aligner": TimedAligner(aligner, tracker.seconds), "threads": threads}
+    begun = {}
+
+    def stage(name):
+        begun.setdefault(name, time.perf_counter())
+
     try:
         # Every tool gets the frames that decode, of a video that ends early too.
-        longest = track(Path(video), quality, tracker=tracker, note=lambda _: None)[0]
+        longest = track(Path(video), quality, tracker=tracker, stage=stage, note=lambda _: None, **options)[0]
     except NoFaceError:
         longest = None
+    seconds = np.array(tracker.seconds)
+    if "fitting" in begun:
+        seconds += (time.perf_counter() - begun["fitting"]) / len(seconds)
     return Prediction.from_track(
         longest,
-        len(tracker.seconds),
+        len(seconds),
         method=f"steadyface {quality}" + ("" if filtered else ", unfiltered"),
-        seconds=np.array(tracker.seconds),
+        seconds=seconds,
         memory_mb=peak_memory_mb(),
         model=tracker.model,
     )
