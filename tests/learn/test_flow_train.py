@@ -368,13 +368,6 @@ def test_guesses_stray_as_far_as_told(mirror_model):
     assert np.std(wild[:, [3, 7]] - translation) == pytest.approx(3 * config.shift, rel=0.05)
 
 
-def test_only_a_mobilenet_is_frozen(config):
-    trainer = FlowTrainer(replace(config, frozen=2))
-    assert not any(p.requires_grad for p in trainer.network.encoder.backbone.stem.parameters())
-    with pytest.raises(InputError, match="frozen"):
-        FlowTrainer(replace(config, frozen=2, network=DenseRegressorConfig("resnet-18-narrow", 64)))
-
-
 def test_sizes_must_agree(config):
     with pytest.raises(InputError, match="takes pictures of 64 px, the batches have 128"):
         FlowTrainer(with_setting(config, "batches.image_size=128"))

@@ -14,7 +14,6 @@ import typer
 from ..errors import InputError
 from ..face_model.morphable import load_face_model
 from ..networks.dense_regressor import FULL_DIRECT, TINY_DIRECT, DenseRegressor, DenseRegressorConfig
-from ..networks.mobile_pyramid import MobilePyramid
 from ..networks.mobilenet import MobileNet
 from ..networks.uv_chart import smoothest_map, uv_chart
 from ..networks.uv_flow import FULL, TINY, UVFlow, UVFlowConfig
@@ -42,8 +41,7 @@ class FlowTrainConfig:
 
     out: folder of checkpoint, log and picture; batches: the data, whose image_size must be the network's;
     network: `UVFlowConfig` or `DenseRegressorConfig`; from_mean: start the flow at the mean face instead of
-    at zero; frozen: first blocks of a MobileNet that stay as they were lent, None to teach all; decay: weight
-    of an iteration against the next; minutes, iterations: the budget, whichever ends
+    at zero; decay: weight of an iteration against the next; minutes, iterations: the budget, whichever ends
     first; heldout: name to sample folder; threads: of torch; workers: processes that make batches; init_from:
     an exported regressor (ONNX) or a checkpoint of one, whose MobileNet to start from, or a checkpoint of
     this program; device: as torch names it.
@@ -53,7 +51,6 @@ class FlowTrainConfig:
     batches: FlowBatchConfig
     network: UVFlowConfig | DenseRegressorConfig = TINY
     from_mean: bool = True
-    frozen: int | None = None
     decay: float = 0.8
     optimizer: str = "adamw"
     learning_rate: float = 1e-3
@@ -79,14 +76,6 @@ def new_network(config, chart):
     if isinstance(config, UVFlowConfig):
         return UVFlow(config, chart.position)
     return DenseRegressor(config, len(chart))
-
-
-def freeze(network, blocks):
-    """Keep the first blocks of a network's MobileNet as they are. Raises InputError if it has another
-    encoder."""
-    if not isinstance(network.encoder, MobilePyramid):
-        raise InputError("only a MobileNet encoder can be frozen: leave frozen out for this network")
-    network.encoder.freeze(blocks)
 
 
 def start_from(network, path, images):
@@ -151,8 +140,6 @@ class FlowTrainer(Run):
         self.network = new_network(config.network, self.chart)
         if isinstance(self.network, DenseRegressor) or (config.from_mean and self.network.is_fixed):
             self.network.set_start(self._mean_positions())
-        if config.frozen is not None:
-            freeze(self.network, config.frozen)
         averaged = new_network(config.network, self.chart)
         for n in (self.network, averaged):
             n.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]

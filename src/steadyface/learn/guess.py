@@ -18,9 +18,9 @@ class GuessConfig:
     three times as far.
     """
 
-    rotation_deg: float = 1.3
-    scale: float = 0.015
-    shift: float = 0.007
+    rotation_deg: float = 1.0
+    scale: float = 0.012
+    shift: float = 0.005
     identity: float = 0.25
     expression: float = 0.1
     damping: float = 0.6

@@ -34,43 +34,46 @@ def read_patches(features, position, size):
 class CorrelationPyramid(nn.Module):
     """Dot products of every UV feature with every image feature, looked up around a flow's end points.
 
-    levels: image sizes, each half of the one before; radius: of the window, texels of each level.
+    levels: image sizes, each half of the one before, the first 2^first times as coarse as the features;
+    radius: of the window, texels of each level.
     `volumes` makes the pyramid, forward looks it up; `channels` values a UV texel.
     """
 
-    def __init__(self, levels=4, radius=4):
+    def __init__(self, levels=4, radius=4, first=0):
         super().__init__()
-        self.levels, self.radius = levels, radius
+        self.levels, self.radius, self.first = levels, radius, first
         self.channels = levels * (2 * radius + 1) ** 2
         offset = torch.arange(-radius, radius + 1, dtype=torch.float32)
         window = torch.stack(torch.meshgrid(offset, offset, indexing="ij")[::-1], -1)
         self.window = nn.Buffer(window[None], persistent=False)
 
     def volumes(self, uv_features, image_features):
-        """The pyramid C^1 ... C^levels.
+        """The pyramid C^1 ... C^levels (first = 0).
 
         uv_features: (1 or N, C, H, W); image_features: (N, C, h, w). Returns `levels` tensors
-        (N, H * W, h / 2^l, w / 2^l).
+        (N, H * W, h / 2^l, w / 2^l), l from `first`.
         """
         channels = image_features.shape[1]
         queries = (uv_features / channels**0.5).flatten(2).transpose(1, 2)
         # A product of equal batches: broadcasting one would copy the whole volume to put its axes in order.
         queries = queries.expand(image_features.shape[0], -1, -1)
         pyramid = []
-        for level in range(self.levels):
+        for level in range(self.first + self.levels):
             if level:
                 # The mean of correlations is the correlation with the mean.
                 image_features = functional.avg_pool2d(image_features, 2)
+            if level < self.first:
+                continue
             volume = torch.bmm(queries, image_features.flatten(2))
             pyramid.append(volume.unflatten(2, image_features.shape[2:]))
         return pyramid
 
     def forward(self, pyramid, position):
-        """Windows around position (N, H, W, 2), texels of the first level. Returns (N, `channels`, H, W)."""
+        """Windows around position (N, H, W, 2), texels of the features. Returns (N, `channels`, H, W)."""
         height, width = position.shape[1:3]
         side = 2 * self.radius + 1
         found = []
-        for level, volume in enumerate(pyramid):
+        for level, volume in enumerate(pyramid, self.first):
             # grid_sample counts from -1 to 1 across a level, from edge to edge.
             unit = 2 / volume.shape[-1]
             center = (position.reshape(-1, 1, 1, 2) + 0.5) * (unit / 2**level) - 1

@@ -24,7 +24,7 @@ class UVFlowConfig:
 
     encoder: a name of `image_encoder`; image_size: D_img, pixels; uv_size: D_uv, texels of the UV square and
     of the pooled image features; channels: of Z_img and Z_uv; textures: channels of each positional texture;
-    levels, radius: of the correlation lookup; iterations: N_iter; start: one of `STARTS`; patch: channels of
+    levels, radius, first_level: of the correlation lookup (`CorrelationPyramid`); iterations: N_iter; start: one of `STARTS`; patch: channels of
     the unpooled image features that are read, 3 by 3 pixels of them, where the flow ends (none in the paper):
     what a pooled correlation blurs.
     """
@@ -36,6 +36,7 @@ class UVFlowConfig:
     textures: int = TEXTURE_CHANNELS
     levels: int = 4
     radius: int = 4
+    first_level: int = 0
     iterations: int = 3
     start: Literal["fixed", "match", "guess"] = "fixed"
     patch: int = 0
@@ -48,14 +49,16 @@ class UVFlowConfig:
 STARTS = ("fixed", "match", "guess")
 #: The paper's choice (table 4, last but one row), for a GPU.
 FULL = UVFlowConfig()
-#: For one core of a CPU: an update of RAFT-S's kind behind the live regressor's MobileNet.
+#: For one core of a CPU: an update of RAFT-S's kind behind the live regressor's MobileNet. A guess is wrong by
+#: a few pixels, which patches show; what is farther away a coarse correlation tells.
 TINY = UVFlowConfig(
     encoder="mobile-0.5",
     image_size=256,
     uv_size=32,
     channels=64,
-    levels=2,
+    levels=1,
     radius=3,
+    first_level=1,
     iterations=2,
     start="guess",
     patch=24,
@@ -101,7 +104,7 @@ class UVFlow(nn.Module):
             self.uv_features.linear.weight.data.mul_(4)
         self.uv_context = UVPosition(size, update.context, config.textures)
         self.uv_hidden = UVPosition(size, update.hidden, config.textures)
-        self.correlation = CorrelationPyramid(config.levels, config.radius)
+        self.correlation = CorrelationPyramid(config.levels, config.radius, config.first_level)
         self.patch = nn.Conv2d(config.channels, config.patch, 1) if config.patch else None
         self.update = FlowUpdate(update, self.correlation.channels + 9 * config.patch)
         chart = torch.as_tensor(chart, dtype=torch.float32)
