@@ -193,11 +193,21 @@ def test_points_of_ones_own_are_vertices_of_the_model(tiny_model):
     common = dict(sigma=0.3, focal=800, model=tiny_model, weights=PACED)
     fit = sf.fit_landmarks(views, vertices=chosen, **common)
     assert fit.distance[0] < 0.6
-    # By name, in another order, without some.
+    # By name, in another order, without some; each camera has its own order.
     order = np.random.default_rng(0).permutation(chosen)[:30]
     fit = sf.fit_landmarks(views, vertices={f"p{v}": int(v) for v in order}, **common)
     assert fit.distance[0] < 0.6
     assert len(fit.points.index) == 30
+    turned = ImagePoints(views.points[:, ::-1], image_size=SIZE, names=names[::-1])
+    apart = replace(two_cameras(), rotation=np.tile(np.eye(3), (2, 1, 1)), translation=np.zeros((2, 3)))
+    fit = sf.fit_landmarks(
+        [views, turned],
+        vertices={f"p{v}": int(v) for v in order},
+        cameras=replace(apart, focal=np.full(2, 800.0)),
+        sigma=0.3,
+        model=tiny_model,
+    )
+    assert fit.distance.max() < 0.6
 
 
 def test_a_video_tells_size_and_times(tiny_model, tmp_path):

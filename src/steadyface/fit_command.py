@@ -15,7 +15,8 @@ def fit(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The track; NAME.track.npz if not given.")
+        Path | None,
+        typer.Option("--out", "-o", help="The track, or its folder; NAME.track.npz if not given."),
     ] = None,
     video: Annotated[
         Path | None, typer.Option(help="Where the points were found: its size and times.")
@@ -73,12 +74,15 @@ def fit(
     from .face_model.morphable import load_face_model
     from .fit.rig_file import write_cameras
     from .landmark_fit import fit_landmarks
+    from .output import make_folder
     from .points.markup import read_vertices
     from .points.read import read_points
 
     if overlay and video is None:
         raise InputError("--overlay needs --video, which it is drawn on")
-    out = out or Path(f"{points[0].stem}.track.npz")
+    name = f"{points[0].stem}.track.npz"
+    out = Path(name) if out is None else out / name if out.is_dir() else out
+    make_folder(out.parent)
     if any(out.resolve() == p.resolve() for p in points):
         raise InputError(f"{out} is one of the inputs: give another name with -o")
     size = image_size if video is None else _size(video)

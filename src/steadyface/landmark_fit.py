@@ -106,16 +106,8 @@ def fit_landmarks(
     views = _views(points, size, fps, markup)
     if video is not None and views[0].image_size != size:
         raise InputError(f"the points are of images of {views[0].image_size} px, the video's are {size}")
-    known = known_points(model, views[0], vertices)
-    if len(np.unique(known.vertices)) < ENOUGH_POINTS:
-        raise InputError(f"a fit needs at least {ENOUGH_POINTS} different points; got {len(known.index)}")
-    views = [
-        _checked(
-            i, replace(v, points=v.points[:, known.index], sigma=_part(v.sigma, known.index), names=None)
-        )
-        for i, v in enumerate(views)
-    ]
-    views = [v.with_known(sigma=_sigma(v, sigma, known.shape)) for v in views]
+    views, known = _known(model, views, vertices)
+    views = [v if v.sigma is not None else replace(v, sigma=_sigma(v, sigma, known.shape)) for v in views]
     line = on_one_time_line(views, times, gap_s)
     rig, sizes = _rig(cameras, [v.image_size for v in views], focal)
     weights = weights or SequenceWeights()
@@ -160,19 +152,25 @@ def _views(points, image_size, fps, markup):
     return [v.with_known(image_size=image_size, fps=fps, markup=markup) for v in views]
 
 
-def _checked(i, view):
-    """The same camera's points, if they can be pixels."""
-    seen = view.points[view.seen]
-    if len(seen) and np.ptp(seen, axis=0).max() < 3:
-        raise InputError(
-            f"the points of camera {i} lie within {np.ptp(seen, axis=0).max():.2g} px: if they are "
-            "normalized, say so (--pixels normalized) or multiply them by the image's size"
-        )
-    return view
-
-
-def _part(array, index):
-    return None if array is None else array[:, index]
+def _known(model, views, vertices):
+    """The points of each camera that the model knows, and which they are: `KnownPoints`."""
+    known = [known_points(model, view, vertices) for view in views]
+    counts = {len(k.index) for k in known}
+    if len(counts) > 1:
+        raise InputError(f"all cameras need the same points; got {sorted(counts)} of them")
+    if len(np.unique(known[0].vertices)) < ENOUGH_POINTS:
+        raise InputError(f"a fit needs at least {ENOUGH_POINTS} different points; got {min(counts)}")
+    chosen = []
+    for i, (view, k) in enumerate(zip(views, known, strict=True)):
+        sigma = None if view.sigma is None else view.sigma[:, k.index]
+        chosen.append(replace(view, points=view.points[:, k.index], sigma=sigma, names=None))
+        seen = chosen[-1].points[chosen[-1].seen]
+        if len(seen) and np.ptp(seen, axis=0).max() < 3:
+            raise InputError(
+                f"the points of camera {i} lie within {np.ptp(seen, axis=0).max():.2g} px: if they are "
+                "normalized, say so (--pixels normalized) or multiply them by the image's size"
+            )
+    return chosen, known[0]
 
 
 def _of_video(path):

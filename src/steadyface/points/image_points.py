@@ -107,9 +107,6 @@ def on_one_time_line(views, video=None, gap_s=GAP_S):
     apart, those that no camera has are added. Raises InputError if the cameras do not go together, or no
     point is seen.
     """
-    counts = {v.points.shape[1] for v in views}
-    if len(counts) > 1:
-        raise InputError(f"all cameras need the same points; got {sorted(counts)} of them")
     lengths = [len(v) for v in views]
     if len(set(lengths)) > 1 and any(v.frame_index is None for v in views):
         raise InputError(
