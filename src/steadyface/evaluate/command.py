@@ -212,6 +212,28 @@ def portraits(
 
 
 @benchmark.command()
+def views(
+    root: Annotated[Path, typer.Option(help="Folder of the films; made if missing.")] = Path("cache/views"),
+    portraits: Annotated[
+        Path | None, typer.Option(help="Held-out portraits that people are made of.")
+    ] = None,
+    people: Annotated[int, typer.Option(help="People who are filmed.", min=1)] = 8,
+    points: Annotated[str, typer.Option(help="Whose points are fitted: dense, live or exact.")] = "dense",
+    processes: Annotated[int, typer.Option(help="People at the same time.", min=1)] = 2,
+    out: Docs = Path("docs"),
+):
+    """What the fit gains from more frames, more cameras, the neutral prior and offsets, on people it films."""
+    from .fit_study.filming import FilmPlan
+    from .fit_study.study import StudyPlan, run_study
+    from .report import save
+
+    plan = StudyPlan(FilmPlan(people), points)
+    with progress_bar() as tell:
+        section = run_study(root, plan, portraits, processes, _told(tell, "people"))
+    typer.echo(save(section, out))
+
+
+@benchmark.command()
 def report(out: Docs = Path("docs")):
     """Write results.md again from the sections measured before."""
     from .report import render
