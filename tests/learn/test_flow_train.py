@@ -303,6 +303,12 @@ def test_train_exports_what_onnxruntime_runs(config, tmp_path):
         torch.testing.assert_close(value, averaged[key], rtol=0, atol=0, msg=key)
 
 
+def test_matching_flow_is_exported(tmp_path):
+    network = UVFlow(replace(NETWORK, start="match"), torch.rand(20, 2))
+    export_flow(network, tmp_path / "match.onnx", "tiny", np.arange(20))
+    assert (tmp_path / "match.onnx").stat().st_size > 1000
+
+
 def test_export_takes_iterations_and_checks_itself(tmp_path):
     network = UVFlow(NETWORK, torch.rand(20, 2))
     pictures = np.random.default_rng(0).uniform(0, 255, (2, 3, 64, 64)).astype(np.float32)

@@ -24,9 +24,9 @@ class UVFlowConfig:
 
     encoder: a name of `image_encoder`; image_size: D_img, pixels; uv_size: D_uv, texels of the UV square and
     of the pooled image features; channels: of Z_img and Z_uv; textures: channels of each positional texture;
-    levels, radius, first_level: of the correlation lookup (`CorrelationPyramid`); iterations: N_iter; start: one of `STARTS`; patch: channels of
-    the unpooled image features that are read, 3 by 3 pixels of them, where the flow ends (none in the paper):
-    what a pooled correlation blurs.
+    levels, radius, first_level: of the correlation lookup (`CorrelationPyramid`); iterations: N_iter; start:
+    one of `STARTS`; patch: channels of the unpooled image features that are read, 3 by 3 pixels of them,
+    where the flow ends (none in the paper): what a pooled correlation blurs.
     """
 
     encoder: str = "segformer-b5"
@@ -49,8 +49,8 @@ class UVFlowConfig:
 STARTS = ("fixed", "match", "guess")
 #: The paper's choice (table 4, last but one row), for a GPU.
 FULL = UVFlowConfig()
-#: For one core of a CPU: an update of RAFT-S's kind behind the live regressor's MobileNet. A guess is wrong by
-#: a few pixels, which patches show; what is farther away a coarse correlation tells.
+#: For one core of a CPU: an update of RAFT-S's kind behind the live regressor's MobileNet. A guess is wrong
+#: by a few pixels, which patches show; what is farther away a coarse correlation tells.
 TINY = UVFlowConfig(
     encoder="mobile-0.5",
     image_size=256,
@@ -210,4 +210,4 @@ class UVFlow(nn.Module):
         """Where each UV texel correlates best: the softmax-weighted mean place, (N, 2, D_uv, D_uv) texels."""
         size = self.config.uv_size
         place = torch.softmax(volume.flatten(2), 2) @ self.identity.reshape(-1, 2)
-        return place.transpose(1, 2).unflatten(2, (size, size))
+        return place.transpose(1, 2).reshape(-1, 2, size, size)
