@@ -122,3 +122,8 @@ def test_what_is_no_text_is_refused(tmp_path):
         read_csv(tmp_path / "points.csv")
     with pytest.raises(InputError, match=r"cannot read .*none\.csv: No such file"):
         read_csv(tmp_path / "none.csv")
+
+
+def test_columns_that_are_not_needed_may_hold_anything(tmp_path):
+    view = read_csv(table(tmp_path, "note,x0,y0,point", "hello,1,2,a", ",3,4,"))
+    np.testing.assert_array_equal(view.points, [[[1, 2]], [[3, 4]]])
