@@ -65,7 +65,8 @@ class CorrelationPyramid(nn.Module):
             if level < self.first:
                 continue
             volume = torch.bmm(queries, image_features.flatten(2))
-            pyramid.append(volume.unflatten(2, image_features.shape[2:]))
+            # Not unflattened: an exported graph would keep the batch's size.
+            pyramid.append(volume.reshape(-1, queries.shape[1], *image_features.shape[2:]))
         return pyramid
 
     def forward(self, pyramid, position):
