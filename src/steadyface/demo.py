@@ -14,7 +14,7 @@ from .face_model.morphable import load_face_model
 from .pipeline import overlay, track
 from .render.rasterize import rasterize
 from .render.shade import Lighting, interpolate, sample_texture, shade, vertex_normals
-from .rotation import axis_angle_from_matrix, matrix_from_axis_angle, matrix_from_euler
+from .rotation import axis_angle_from_matrix, matrix_from_euler
 from .track import Track
 from .video import write_video
 
@@ -22,6 +22,8 @@ from .video import write_video
 TEXTURE = Path(__file__).parent / "assets" / "mean_texture.jpg"
 SIZE = (640, 480)
 FPS = 30.0
+#: Focal length of the camera that films, px: a common webcam's.
+FOCAL = 800.0
 LIGHTING = Lighting(specular=0.04)
 
 
@@ -99,13 +101,18 @@ def script(model, seconds):
     yaw = 0.6 * wave(2 * np.pi * 0.17 * t) + 0.05 * wave(2 * np.pi * 0.9 * t)
     pitch = 0.12 * wave(2 * np.pi * 0.31 * t + 1)
     roll = 0.1 * wave(2 * np.pi * 0.23 * t + 2)
-    center = np.column_stack([40 * wave(2 * np.pi * 0.13 * t), 12 * wave(2 * np.pi * 0.29 * t + 1)])
-    return Track.from_image_pose(
+    scale = 1.35 + 0.1 * wave(2 * np.pi * 0.11 * t)
+    # The image of the head's origin, from that of the optical axis.
+    image = np.column_stack([40 * wave(2 * np.pi * 0.13 * t), 12 * wave(2 * np.pi * 0.29 * t + 1)])
+    image += np.array([0.5, 0.5 - 0.08 * SIZE[1]])
+    return Track(
         frame_index=np.arange(len(t)),
         time_s=t,
         rotation=axis_angle_from_matrix(matrix_from_euler(np.column_stack([pitch, yaw, roll]))),
-        translation=center + np.array([SIZE[0] / 2, 0.42 * SIZE[1]]),
-        scale=1.35 + 0.1 * wave(2 * np.pi * 0.11 * t),
+        translation=np.column_stack([image / scale[:, None], FOCAL / scale]),
+        scale=scale,
+        center=(np.array(SIZE) - 1) / 2,
+        focal=FOCAL,
         identity=np.random.default_rng(7).normal(0, 0.5, model.identity_count),
         expression=_talk(t, model.expression_names),
         sigma=np.zeros((len(t), 68)),
@@ -183,8 +190,7 @@ def measure(found, truth, frames_per_s):
     """The `DemoReport` of a track against the true one."""
     rows = found.frame_index
     here, there = found.landmarks("ibug68")[..., :2], truth.landmarks("ibug68", rows)[..., :2]
-    # The true camera is weak-perspective: rotations are compared as they look along the ray to the face.
-    turn = found.seen_rotation() @ matrix_from_axis_angle(truth.rotation[rows]).swapaxes(-1, -2)
+    turn = found.seen_rotation() @ truth.seen_rotation(rows).swapaxes(-1, -2)
     angle = np.linalg.norm(axis_angle_from_matrix(turn), axis=-1)
     (eyes, mouth), (true_eyes, true_mouth) = (openings(points[:, 17:]) for points in (here, there))
     return DemoReport(

@@ -103,7 +103,7 @@ class DenseRecord:
         """(T,) frames of the video, in order."""
         return np.array(self._index, np.int64)
 
-    def observed(self, frame_index):
+    def observed(self, frame_index) -> tuple[np.ndarray, np.ndarray]:
         """Points (T, N, 2) float32 px and sigma (T, N) float32 px in frames of the video, (T,) increasing.
 
         Infinite sigma in frames that were not recorded; recorded ones that are not asked for are left out.

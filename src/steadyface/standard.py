@@ -51,10 +51,9 @@ def fit_track(live, identities, dense, seen, frame_times, settings):
     """
     index = with_short_gaps(live.frame_index, frame_times, settings.gap_s)
     time_s = np.asarray(frame_times)[index]
-    points, sigma = seen.observed(index)
     fit = fit_sequence(
-        points,
-        sigma,
+        # Not kept here: at ten minutes they are a hundred megabytes.
+        *seen.observed(index),
         dense.shape,
         rig=Rig.single(live.image_size),
         time_s=time_s,
@@ -87,8 +86,6 @@ def with_short_gaps(frame_index, frame_times, gap_s):
     """
     frame_index, times = np.asarray(frame_index), np.asarray(frame_times)
     between = [
-        np.arange(a, b)
-        for a, b in pairwise(frame_index)
-        if b - a > 1 and times[b] - times[a] <= gap_s
+        np.arange(a, b) for a, b in pairwise(frame_index) if b - a > 1 and times[b] - times[a] <= gap_s
     ]
     return np.unique(np.concatenate([frame_index, *between]))
