@@ -10,7 +10,7 @@ import scipy.sparse
 from python2_pickle import array2, chumpy2, number, object2, python2, sparse2, text
 
 from steadyface.errors import InputError
-from steadyface.face_model.pickle_reader import Fields, read_npy, read_npz, to_array, unpickle
+from steadyface.face_model.pickle_reader import Fields, read_array, read_npy, read_npz, to_array, unpickle
 
 A = np.arange(12.0).reshape(3, 4)
 SPARSE = A * (A % 2)
@@ -224,6 +224,20 @@ def test_dictionaries_of_npy_files_are_read_and_attacks_in_them_refused(tmp_path
         read_npy(tmp_path / "noise.npy")
 
 
+def test_a_plain_array_is_read_and_a_broken_one_is_not(tmp_path):
+    np.save(tmp_path / "a.npy", A)
+    np.testing.assert_array_equal(read_array(tmp_path / "a.npy"), A)
+    whole = (tmp_path / "a.npy").read_bytes()
+    np.save(tmp_path / "evil.npy", np.array([call(os.system, f"touch {MARK}")], object))
+    (tmp_path / "cut.npy").write_bytes(whole[:-5])
+    (tmp_path / "header.npy").write_bytes(whole.replace(b"}", b" "))
+    for name in ("evil", "cut", "header", "none"):
+        with pytest.raises(InputError, match=rf"cannot read .*{name}\.npy") as error:
+            read_array(tmp_path / f"{name}.npy")
+        assert "\n" not in str(error.value)
+    assert not os.path.exists(MARK)
+
+
 def test_npz_files_with_pickles_or_cut_short_are_refused(tmp_path):
     np.savez(tmp_path / "evil.npz", v_template=np.array([call(os.system, f"touch {MARK}")], object))
     with pytest.raises(InputError, match=r"cannot read .*evil\.npz"):
@@ -234,3 +248,10 @@ def test_npz_files_with_pickles_or_cut_short_are_refused(tmp_path):
     (tmp_path / "cut.npz").write_bytes(whole.getvalue()[:-30])
     with pytest.raises(InputError, match=r"cannot read .*cut\.npz"):
         read_npz(tmp_path / "cut.npz")
+    # A compression that no zip file has, in the entry and in the directory.
+    broken = bytearray(whole.getvalue())
+    for mark, place in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        broken[broken.index(mark) + place] = 77
+    (tmp_path / "odd.npz").write_bytes(broken)
+    with pytest.raises(InputError, match=r"cannot read .*odd\.npz: That compression method"):
+        read_npz(tmp_path / "odd.npz")

@@ -19,6 +19,7 @@ def test_pts_count_pixels_from_one(tmp_path):
     [
         "",
         "version: 1\nn_points: 2\n{\n1 1\n}\n",
+        "version: 1\nn_points 1\n{\n1 1\n}\n",
         "version: 1\nn_points: 1\n{\n1 1\n",
         "version: 1\nn_points: 2\n{\n1 1\n1 2 3\n}\n",
         "version: 1\nn_points: 1\n{\nnose 1\n}\n",

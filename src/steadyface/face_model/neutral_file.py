@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from .pickle_reader import read_npz
+from .pickle_reader import read_array, read_npz
 
 _KEYS = ("vertices", "neutral")
 # Files are in metres, decimetres, centimetres, millimetres or micrometres.
@@ -73,10 +73,7 @@ def _read(path):
             raise InputError(f"{path} lacks the key {' or '.join(map(repr, _KEYS))}")
         array = arrays[key]
     elif suffix == ".npy":
-        try:
-            array = np.load(path, allow_pickle=False)
-        except (ValueError, OSError, EOFError) as e:
-            raise InputError(f"cannot read {path}: {' '.join(str(e).split())}") from e
+        array = read_array(path)
     else:
         raise InputError(f"{path} is no neutral face: know .obj, .ply, .npy and .npz")
     if array.dtype.kind not in "iuf":

@@ -9,7 +9,9 @@ built afterwards, from plain numbers.
 import io
 import pickle
 import re
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,11 @@ from ..errors import InputError
 _MAX_DEPTH = 4
 # Entries of a sparse matrix when written out: a model of 10 million vertices would be larger.
 _MAX_DENSE = 50_000_000
+# How broken files of arrays end: damaged, of an unknown compression, encrypted, or larger than memory.
+_BROKEN = (
+    *(ValueError, OSError, EOFError, KeyError, AttributeError, RuntimeError, MemoryError, OverflowError),
+    *(SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
 
 
 class _Refused(Exception):
@@ -302,11 +309,20 @@ def read_npy(path):
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
         _, _, dtype = read(stream)
-    except (ValueError, EOFError) as e:
+    except _BROKEN as e:
         raise InputError(f"{path} is not a .npy file: {_line(e)}") from e
     if not dtype.hasobject:
         raise InputError(f"{path} holds one array of {dtype}, not a dictionary of arrays")
     return unpickle(data[stream.tell() :], path)
+
+
+def read_array(path):
+    """The array of a .npy file. Raises InputError if it is broken or holds pickled objects."""
+    data = read_bytes(path)
+    try:
+        return np.lib.format.read_array(io.BytesIO(data), allow_pickle=False)
+    except _BROKEN as e:
+        raise InputError(f"cannot read {path}: {_line(e)}") from e
 
 
 def read_npz(path):
@@ -315,7 +331,7 @@ def read_npz(path):
         # numpy leaves broken files open if it opens them itself.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as z:
             return {key: z[key] for key in z.files}
-    except (ValueError, OSError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as e:
+    except _BROKEN as e:
         raise InputError(f"cannot read {path}: {_line(e)}") from e
 
 

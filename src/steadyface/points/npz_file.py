@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..face_model.pickle_reader import read_npz
+from ..face_model.pickle_reader import read_array, read_npz
 from ..track import FORMAT, Track
 from .image_points import ImagePoints, numbers
 
@@ -25,7 +25,7 @@ def read_npz_points(path, markup=None):
     path = Path(path)
     try:
         if path.suffix.lower() == ".npy":
-            return _cameras({"points": _read_npy(path)})
+            return _cameras({"points": read_array(path)})
         arrays = read_npz(path)
         if str(arrays.get("format", "")) == FORMAT:
             return [_of_track(path, markup)]
@@ -34,13 +34,6 @@ def read_npz_points(path, markup=None):
         return _cameras(arrays)
     except InputError as e:
         raise e if str(path) in str(e) else InputError(f"{path}: {e}") from e
-
-
-def _read_npy(path):
-    try:
-        return np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as e:
-        raise InputError(f"cannot read {path}: {' '.join(str(e).split())}") from e
 
 
 def _cameras(arrays):

@@ -28,7 +28,7 @@ def read_pts(path, count=None, first=1.0):
     except ValueError:
         rows, widths = [], set()
     promised = [
-        line.split(":")[1].strip() for line in head.splitlines() if line.strip().startswith("n_points")
+        line.partition(":")[2].strip() for line in head.splitlines() if line.strip().startswith("n_points")
     ]
     fits = widths in ({2}, {3}) and promised in ([], [str(len(rows))])
     if not (opened and closed and fits):
@@ -51,7 +51,7 @@ def read_pts_frames(paths):
     if not paths:
         raise InputError("there is no .pts file")
     found = [re.findall(r"\d+", p.stem) for p in paths]
-    frames = np.array([int(n[-1]) if n else -1 for n in found], np.int64)
+    frames = np.array([int(n[-1][-15:]) if n else -1 for n in found], np.int64)
     if (frames < 0).any() or len(np.unique(frames)) < len(frames):
         frames = np.arange(len(paths))
     elif frames.min() > 0:
