@@ -178,3 +178,12 @@ def test_bad_arguments_are_named(faces):
         fit_image(points, shape, camera="fisheye")
     with pytest.raises(InputError, match="robust must be"):
         FitConfig(robust="huberr")  # type: ignore[arg-type]
+
+
+def test_points_of_one_plane_have_a_pose_too():
+    rng = np.random.default_rng(0)
+    plane = np.concatenate([rng.normal(0, 40, (12, 2)), np.zeros((12, 1))], -1)
+    turned = plane @ matrix_from_axis_angle(np.array([0.0, 0.0, 0.6])).T
+    rotation, scale, translation = weak_perspective_pose(3 * turned[:, :2] + [200, 100], plane)
+    np.testing.assert_allclose(scale, 3)
+    np.testing.assert_allclose(scale * plane @ rotation[:2].T + translation, 3 * turned[:, :2] + [200, 100])

@@ -91,7 +91,7 @@ class ImageFit:
 def weak_perspective_pose(points, reference, weights=None):
     """Closed-form scaled orthographic pose: the best affine map of the points, made orthogonal.
 
-    points: (*, L, 2) px; reference: (L, 3) mm, not all in a plane; weights: (*, L) or None. Returns rotation
+    points: (*, L, 2) px; reference: (L, 3) mm; weights: (*, L) or None. Returns rotation
     (*, 3, 3), scale (*,) px per mm, translation (*, 2) px.
     """
     w = np.ones(points.shape[:-1]) if weights is None else np.broadcast_to(weights, points.shape[:-1])
@@ -101,7 +101,8 @@ def weak_perspective_pose(points, reference, weights=None):
     x = reference - mean3[..., None, :]
     y = points - mean2[..., None, :]
     xw = np.swapaxes(x * w[..., None], -1, -2)
-    affine = np.swapaxes(np.linalg.solve(xw @ x, xw @ y), -1, -2)
+    # Points of one plane leave the affine map open across it: the smallest one will do for a start.
+    affine = np.swapaxes(np.linalg.pinv(xw @ x, rcond=1e-12, hermitian=True) @ (xw @ y), -1, -2)
     u, d, vt = np.linalg.svd(affine, full_matrices=False)
     rows = u @ vt
     rotation = np.concatenate([rows, np.cross(rows[..., 0, :], rows[..., 1, :])[..., None, :]], -2)
