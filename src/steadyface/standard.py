@@ -10,6 +10,7 @@ from .fit.rig import Rig
 from .fit.sequence import SequenceConfig, fit_sequence
 from .fit.sequence_start import SequenceStart
 from .fit.sequence_terms import NeutralPrior, SequenceWeights
+from .record import DenseRecord
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class StandardSettings:
             raise InputError(f"gap_s must be >= 0 seconds; got {self.gap_s}")
 
 
-def fit_track(live, identities, dense, seen, frame_times, settings):
+def fit_track(live, identities, dense, seen: DenseRecord, frame_times, settings):
     """The fitted `Track` of a face, in a pinhole camera, short gaps filled in.
 
     live: `Track` of the live tracker, where the fit starts; identities: (T, K) as regressed frame by frame,
