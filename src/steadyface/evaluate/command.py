@@ -222,7 +222,7 @@ def views(
     processes: Annotated[int, typer.Option(help="People at the same time.", min=1)] = 2,
     out: Docs = Path("docs"),
 ):
-    """What the fit gains from more frames, more cameras, the neutral prior and offsets, on people it films."""
+    """What the fit gains from frames, cameras, the neutral prior and offsets; films people first."""
     from .fit_study.filming import FilmPlan
     from .fit_study.study import StudyPlan, run_study
     from .report import save
