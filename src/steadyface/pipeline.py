@@ -166,7 +166,7 @@ def _see(faces, tracker, dense, image, index, time_s):
     """One frame: the live tracker finds the faces, and dense alignment starts from what it says."""
     for found in tracker(image, time_s):
         if found.face_id not in faces:
-            faces[found.face_id] = _Face(LiveRecord(), DenseRecord(len(dense.vertices)) if dense else None)
+            faces[found.face_id] = _Face(LiveRecord(), DenseRecord(len(dense.shape.mean)) if dense else None)
         face = faces[found.face_id]
         if dense and face.seen:
             face.seen.append(index, *dense.of_alignment(image, found.alignment))
@@ -197,17 +197,14 @@ def _look_again(reader, faces, dense, count, report):
     An interruption leaves what was seen before.
     """
     report.begin("looking again")
-    rows = []
-    for face in faces:
-        index = face.live.frame_index
-        at = np.searchsorted(face.track.frame_index, index)
-        rows.append(dict(zip(index.tolist(), at.tolist(), strict=True)))
-    records = [DenseRecord(len(dense.vertices)) for _ in faces]
+    rows = [{int(index): row for row, index in enumerate(face.live.frame_index)} for face in faces]
+    records = [DenseRecord(len(dense.shape.mean)) for _ in faces]
     try:
         for frame in islice(reader, count):
             for face, row_of, record in zip(faces, rows, records, strict=True):
                 if frame.index in row_of:
-                    seen = dense.of_track(frame.image, face.track, row_of[frame.index])
+                    row = int(np.searchsorted(face.track.frame_index, frame.index))
+                    seen = dense.of_track(frame.image, face.track, row, face.live, row_of[frame.index])
                     record.append(frame.index, *seen)
             report.step(frame.index + 1, count)
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..render.shade import triangle_normals
 from .crop import Crop
+from .irises import Irises, joined
 
 #: How densely points lie by region, relative to the face's own (points a length, not an area); the last
 #: region that holds a vertex decides. Where expressions show, they lie closer together; the neck moves on
@@ -30,7 +31,8 @@ class DensePoints:
     """Asks a dense aligner about a face and keeps what the sequence fit needs.
 
     vertices: (N,) indices into the model of the points kept, each next one far from those before it, so
-    that the first so many are well spread too; shape: `LinearShape` of them.
+    that the first so many are well spread too; shape: `LinearShape` of them and, where the model has such
+    landmarks, of the two irises after them (`Irises`): P points.
     """
 
     def __init__(self, model, aligner, count):
@@ -41,31 +43,50 @@ class DensePoints:
         self._kept = spread_vertices(model, vertices, count)
         self.vertices = vertices[self._kept]
         self.shape = aligner.shape.points(self._kept)
+        self._irises = None
+        if "mediapipe478" in model.embeddings:
+            self._irises = Irises(model, self.vertices)
+            self.shape = joined(self.shape, self._irises.shape)
         self._normals = smooth_normals(model, self.vertices)
 
     def of_alignment(self, image, alignment):
-        """What is seen of a face that was aligned before: `__call__` with its points as the guess.
-
-        alignment: `Alignment`.
-        """
+        """What is seen of a face in a frame, guided by the live tracker's `Alignment`: `around`."""
         guess = alignment.project(self._aligner.shape)[:, :2]
-        return self(image, guess, alignment.crop, alignment.rotation_matrix)
+        crop, rotation = alignment.crop, alignment.rotation_matrix
+        return self.around(
+            image, guess, crop, rotation, lambda shape: alignment.project(shape)[:, :2], alignment.scale
+        )
 
-    def of_track(self, image, track, row):
-        """What is seen of a face in one row of a `Track`: `__call__` with its points as the guess."""
+    def of_track(self, image, track, row, live, live_row):
+        """What is seen of a face in a frame, guided by a row of a `Track`: `around`.
+
+        live, live_row: the live tracker's `Track` and the frame's row in it, which tell where the eyes look.
+        """
         guess = track.image_points(self._aligner.shape, row)[:, :2]
         rotation = track.seen_rotation([row])[0]
+        scale = float(track.scale[row])
         # The image of the head's origin: scale is focal / z there.
-        origin = track.scale[row] * track.translation[row, :2] + track.center
-        return self(image, guess, Crop.from_pose(rotation, float(track.scale[row]), origin), rotation)
+        origin = scale * track.translation[row, :2] + track.center
+        crop = Crop.from_pose(rotation, scale, origin)
+        return self.around(
+            image, guess, crop, rotation, lambda shape: live.image_points(shape, live_row)[:, :2], scale
+        )
 
-    def __call__(self, image, guess, crop, rotation):
-        """The points kept, (N, 2) float32 px, and their standard deviations, (N,) float16 px.
+    def around(self, image, guess, crop, rotation, project, scale):
+        """The P points, (P, 2) float32 px, and their standard deviations, (P,) float16 px.
 
         image: (H, W, 3) uint8; guess: (n, 2) px of the aligner's points; crop: `Crop`; rotation: (3, 3) of
-        the head, as seen along the ray to it. The deviation is infinite of points that are not seen: those
-        that face away, lie outside the image or are not finite.
+        the head, as seen along the ray to it; project, scale: of the live alignment, as `Irises` takes them.
+        The deviation is infinite of points that are not seen: those that face away, lie outside the image or
+        are not finite.
         """
+        points, sigma = self._skin(image, guess, crop, rotation)
+        if self._irises is not None:
+            irises, spread = self._irises(project, scale, points, sigma)
+            points, sigma = np.concatenate([points, irises]), np.concatenate([sigma, spread])
+        return points, sigma.astype(np.float16)
+
+    def _skin(self, image, guess, crop, rotation):
         found = self._aligner(image, guess, crop)
         points = np.asarray(found.points)[self._kept].astype(np.float32)
         sigma = np.asarray(found.sigma)[self._kept].astype(np.float32)
@@ -74,8 +95,7 @@ class DensePoints:
         with np.errstate(invalid="ignore"):
             seen = facing(self._normals, rotation) & (sigma > 0) & (sigma <= SIGMA_PX[1])
             seen &= ((points >= -0.5) & (points <= limit)).all(-1)
-        sigma = np.where(seen, np.maximum(sigma, SIGMA_PX[0]), np.inf).astype(np.float16)
-        return np.where(seen[:, None], points, 0), sigma
+        return np.where(seen[:, None], points, 0), np.where(seen, np.maximum(sigma, SIGMA_PX[0]), np.inf)
 
 
 def smooth_normals(model, vertices):

@@ -23,7 +23,14 @@ _LIVE = (
     *(f"align/{name}.py" for name in ("alignment", "crop", "regressor", "session", "transfer")),
     *("assets/detector.onnx", "assets/regressor.onnx"),
 )
-_STANDARD = ("standard.py", "align/dense_points.py", "align/uv_flow.py", "fit/*.py", "assets/uv_flow.onnx")
+_STANDARD = (
+    "standard.py",
+    "align/dense_points.py",
+    "align/irises.py",
+    "align/uv_flow.py",
+    "fit/*.py",
+    "assets/uv_flow.onnx",
+)
 
 
 @dataclass(frozen=True)
