@@ -9,8 +9,9 @@ from .gauss_newton import SolverConfig
 from .sequence_energy import SequenceEnergy
 from .sequence_terms import POSE, SequenceState
 
-#: Share of the unknowns whose bounds may still change when a step is called solved.
-SETTLED = 5e-4
+#: Share of the unknowns whose bounds may still change when a step is called solved: the next step mends
+#: what clipping them does.
+SETTLED = 0.05
 
 
 @dataclass(frozen=True)
@@ -71,13 +72,13 @@ def minimise(energy: SequenceEnergy, state: SequenceState, config: SolverConfig,
     return SequenceSolution(state, costs, tried, converged, system)
 
 
-def bounded_step(system, lowest, highest, held, damping, passes):
+def bounded_step(system, lowest, highest, held, damping, passes, settled=SETTLED):
     """The damped Gauss-Newton step within the expressions' bounds: frames (T, P), shared (S,).
 
     lowest, highest: (T, E), how far each expression may go; held: (T,) bool, frames that stay, or None.
     Every pass solves with a guess of which expressions end at a bound; those that leave the bounds join
-    them, those that the gradient pulls off are set free, until few change (`SETTLED`). What the last pass
-    leaves out of bounds is clipped. (Primal-dual active set, Hintermüller, Ito and Kunisch 2003.)
+    them, those that the gradient pulls off are set free, until no more than a share `settled` of them change.
+    What the last pass leaves out of bounds is clipped. (Primal-dual active set, Hintermüller, Ito and Kunisch 2003.)
     """
     g = system.gradient
     low, high = np.full_like(g, -np.inf), np.full_like(g, np.inf)
@@ -98,7 +99,7 @@ def bounded_step(system, lowest, highest, held, damping, passes):
         if held is not None:
             now_low[held] = now_high[held] = False
         changes = (now_low != at_low).sum() + (now_high != at_high).sum()
-        if changes <= SETTLED * g.size:
+        if changes <= settled * g.size:
             break
         if i + 2 == passes:
             # Before the last solve none are freed: those would be clipped if they came back.
