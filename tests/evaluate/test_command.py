@@ -33,7 +33,7 @@ def invoke(*args):
 
 
 @pytest.mark.parametrize(
-    "name", ["steadybench", "live", "train", "fit", "film", "clips", "portraits", "report"]
+    "name", ["steadybench", "live", "train", "fit", "film", "clips", "portraits", "views", "report"]
 )
 def test_every_benchmark_has_a_help(name):
     result = invoke("benchmark", name, "--help")
