@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from steadyface.align.alignment import Alignment
+from steadyface.align.dense_points import DensePoints
+from steadyface.align.uv_flow import DenseAlignment
 from steadyface.evaluate.fit_study.observe import LivePoints, live_align, observe
 
 SIDE = 40
@@ -32,6 +34,26 @@ def test_the_live_networks_points_are_its_face(tiny_model):
     turned = np.isfinite(points.of_alignment(np.zeros((1, 1, 3)), alignment(tiny_model, np.pi / 2))[1])
     side = points.shape.mean[:, 0]
     assert abs(np.mean(np.sign(side[turned]))) > 0.8
+
+
+def test_a_dense_aligners_points_are_kept_with_their_sigmas(tiny_model):
+    face = np.flatnonzero(tiny_model.region("face"))
+
+    class Aligner:
+        vertices, shape = face, tiny_model.shape.points(face)
+
+        def __call__(self, image, guess, crop):
+            np.testing.assert_allclose(crop.center, alignment(tiny_model).crop.center)
+            return DenseAlignment((guess + 1.5).astype(np.float32), np.full(len(face), 0.7, np.float32))
+
+    points = DensePoints(tiny_model, Aligner(), 30)
+    pictures = np.ones((2, 400, 400, 3), np.uint8)
+    seen = observe([lambda: pictures], lambda _: alignment(tiny_model), points, tiny_model)
+    shown = np.isfinite(seen.sigma)
+    assert shown.mean() > 0.5
+    np.testing.assert_allclose(seen.sigma[shown], 0.7, rtol=1e-3)
+    true = alignment(tiny_model).project(tiny_model.shape)[seen.vertices, :2] + 1.5
+    np.testing.assert_allclose(seen.points[shown], np.broadcast_to(true, seen.points.shape)[shown], rtol=1e-4)
 
 
 def test_pictures_without_a_face_tell_nothing(tiny_model):

@@ -6,7 +6,7 @@ import pytest
 from steadyface.evaluate.fit_study.errors import FaceErrors
 from steadyface.evaluate.fit_study.fits import Setting, settings
 from steadyface.evaluate.fit_study.study import StudyPlan
-from steadyface.evaluate.fit_study.tables import NETWORK, Results, Spread, claims, pairs, section_of
+from steadyface.evaluate.fit_study.tables import NETWORK, Results, Spread, claims, headline, pairs, section_of
 from steadyface.evaluate.report import load, save
 
 
@@ -48,6 +48,10 @@ def test_what_helps_is_said_from_the_numbers():
     count = len(pairs(results.keys)["neutral prior"])
     assert f"Neutral prior ({count} comparisons): neutral error clearly lower in {count}, higher in 0" in text
     assert "Twice the views (" in text
+    (text,) = headline(results)
+    assert "prior changes that of a single image by -1.000 ± 0.000 mm" in text
+    assert "nose that of these four views by +0.000 ± 0.000 mm" in text
+    assert headline(Results([{Setting(1): None}])) == ()
     worse = Results(people(*(lambda k, s=s: s - with_prior(k) for s in (5.0, 5.1))))
     assert f"neutral error clearly lower in 0, higher in {count}" in claims(worse)[0]
 

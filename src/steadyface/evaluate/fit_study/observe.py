@@ -21,7 +21,7 @@ class Points(Protocol):
 
     def of_alignment(self, image: np.ndarray, alignment: Alignment) -> tuple[np.ndarray, np.ndarray]:
         """Points (n, 2) px of `vertices`, (n,) indices of the face model, and sigma (n,) px, infinite of
-        points that are not seen."""
+        points that are not seen; more points may follow."""
         ...
 
 
@@ -77,11 +77,13 @@ def observe(cameras, align: Callable[[np.ndarray], Alignment | None], points_of:
 
 def _look(image, align, points_of, model):
     alignment = align(image)
+    n = len(points_of.vertices)
     if alignment is None:
-        n = len(points_of.vertices)
         unknown = np.full(model.identity_count, np.nan), np.full(model.expression_count, np.nan)
         return np.zeros((n, 2)), np.full(n, np.inf), *unknown
-    return *points_of.of_alignment(image, alignment), alignment.identity, alignment.expression
+    points, sigma = points_of.of_alignment(image, alignment)
+    # Irises, which `DensePoints` adds, are no vertices, and tell nothing of the face's shape.
+    return points[:n], sigma[:n], alignment.identity, alignment.expression
 
 
 def with_true_points(seen: Observed, truths, noise_px, rng):

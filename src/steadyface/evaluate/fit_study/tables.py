@@ -91,6 +91,25 @@ def pairs(keys):
     }
 
 
+def headline(results):
+    """What FlowFace says of the neutral prior, of more views and of offsets, in this study's numbers."""
+    four = Setting(4, prior=True)
+    said = (
+        (
+            "the neutral prior changes that of a single image",
+            Setting(1, False),
+            Setting(1, False, prior=True),
+        ),
+        ("four views instead of one that of a sequence", Setting(1, prior=True), four),
+        ("offsets of the nose that of these four views", four, replace(four, offsets="nose")),
+    )
+    known = [(words, results.gain(a, b, "mean")) for words, a, b in said if {a, b} <= set(results.keys)]
+    if not known:
+        return ()
+    parts = [f"{words} by {gain.mean:+.3f} ± {gain.error:.3f} mm" for words, gain in known]
+    return (f"FlowFace's claims, in mean neutral error: {', '.join(parts)}.",)
+
+
 def claims(results):
     """Sentences that say in how many comparisons each thing helped."""
     sentences = []
@@ -157,6 +176,7 @@ def section_of(people, plan, textures, command):
             *each,
         ),
         notes=(
+            *headline(results),
             *claims(results),
             f"{film.people} people ({textures}) perform for {film.frames} frames over "
             f"{film.frames / film.fps:g} s before {len(film.places) + 1} cameras; {film.unevenness_mm:g} mm "
