@@ -298,7 +298,7 @@ class _Problem:
         state = self.following(state, keys, found, rough)
         if rough and t > c.stride * 3:
             some = np.unique(np.append(np.arange(0, t, c.stride), t - 1))
-            parts.append(minimise(self.energy(some, shared=False), state.frames(some), self.until(STAGE)))
+            parts.append(minimise(self.energy(some, shared=False), state.frames(some), self.until(CATCH_UP)))
             state = self.following(state, some, parts[-1].state, rough)
         if t > c.window:
             state, covariance, solutions = self.fit_windows(state)

@@ -77,8 +77,9 @@ def bounded_step(system, lowest, highest, held, damping, passes, settled=SETTLED
 
     lowest, highest: (T, E), how far each expression may go; held: (T,) bool, frames that stay, or None.
     Every pass solves with a guess of which expressions end at a bound; those that leave the bounds join
-    them, those that the gradient pulls off are set free, until no more than a share `settled` of them change.
-    What the last pass leaves out of bounds is clipped. (Primal-dual active set, Hintermüller, Ito and Kunisch 2003.)
+    them, those that the gradient pulls off are set free, until no more than a share `settled` of them
+    change. What the last pass leaves out of bounds is clipped. (Primal-dual active set, Hintermüller, Ito and
+    Kunisch 2003.)
     """
     g = system.gradient
     low, high = np.full_like(g, -np.inf), np.full_like(g, np.inf)

@@ -10,6 +10,8 @@ from .image import FitConfig, fit_image, weak_perspective_pose
 
 #: Fewest points that give a frame a pose of its own.
 ENOUGH_POINTS = 6
+#: About as many points of a frame give the guess of its expression.
+GUESS_POINTS = 160
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,17 @@ def start_from_points(points, root_weight, shape, rig, key_frames):
 
     camera = int(np.argmax([has.sum() for *_, has in poses]))
     keys = well_spread(view_features(rotation, translation), key_frames, poses[camera][2])
-    sigma = np.median(1 / root_weight[keys, camera][root_weight[keys, camera] > 0])
+    # Some of the points are enough for a guess, unless they are the ones hidden.
+    root = root_weight[keys, camera]
+    some = np.arange(0, len(mean), -(-len(mean) // GUESS_POINTS))
+    if ((root[:, some] > 0).sum(-1) < np.minimum((root > 0).sum(-1), len(some) / 2)).any():
+        some = np.arange(len(mean))
+    root = root[:, some]
+    sigma = np.median(1 / root[root > 0])
     fit = fit_image(
-        np.where(root_weight[keys, camera, :, None] > 0, points[keys, camera], 0),
-        shape,
-        weights=np.minimum((root_weight[keys, camera] * sigma) ** 2, 4),
+        np.where(root[..., None] > 0, points[keys, camera][:, some], 0),
+        shape.points(some),
+        weights=np.minimum((root * sigma) ** 2, 4),
         config=FitConfig(robust="huber", robust_rounds=2),
     )
     expression = interpolated(keys.astype(float), t, rotation[keys], fit.expression)[1]
