@@ -21,7 +21,7 @@ from .sequence_terms import POSE, SequenceState, SequenceWeights, Shared
 
 #: Cost tolerances of a stage of a long sequence, and of frames that catch up before all moves, over that of
 #: the solver.
-STAGE, CATCH_UP = 10, 200
+STAGE, CATCH_UP = 10, 300
 
 
 @dataclass(frozen=True)

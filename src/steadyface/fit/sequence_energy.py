@@ -72,8 +72,8 @@ class SequenceEnergy:
             step = (time_s[2:] - time_s[:-2]) / 2
             self.coefficients = res.acceleration_coefficients(time_s) * np.sqrt(30 * step)[:, None]
         self.threads = threads
-        # Jacobians of so many frames at a time stay in the cache.
-        self.chunk = max(1, int(1.5e6 / (2 * self.l * (self.p + self.k))))
+        # Many small products a call, and Jacobians that stay near.
+        self.chunk = int(np.clip(1.5e6 / (2 * self.l * self.p), 8, 64))
 
     # ---- the cost
 
