@@ -24,7 +24,7 @@ class SequenceWeights:
     robust: Literal["none", "huber", "geman_mcclure"] = "geman_mcclure"
     """Loss of a point's error over its sigma."""
     robust_threshold: float = 6.0
-    """Error, in sigmas, at which the robust loss sets in. Less takes the lids of a quick blink for outliers."""
+    """Error, in sigmas, at which the robust loss sets in; less takes a quick blink for outliers."""
     independent_points: float = 50.0
     """Errors of neighbouring points go together: L points of one image weigh as min(L, this) would."""
     identity: float = 1.0
