@@ -48,7 +48,8 @@ class DenseScene:
 
     truths: list of `Track`; shown: for each the frames in which the live tracker sees it, None for all;
     pose_noise: of the live tracker's pictures, radians and px; noise: px of the aligner's points; covered:
-    (n,) bool of points of which the aligner says that it does not know.
+    (n,) bool of points of which the aligner says that it does not know; bias: (n, 2) px, its error in all
+    frames alike.
     """
 
     truths: list
@@ -56,6 +57,7 @@ class DenseScene:
     pose_noise: float = 0.02
     noise: float = 0.3
     covered: np.ndarray | None = None
+    bias: np.ndarray | float = 0.0
     calls: list = field(default_factory=list)
 
     def __post_init__(self):
@@ -104,7 +106,7 @@ class DenseScene:
         sigma = np.full(len(own), self.noise)
         if self.covered is not None:
             sigma[self.covered] = np.inf
-        return SimpleNamespace(points=own + rng.normal(0, self.noise, own.shape), sigma=sigma)
+        return SimpleNamespace(points=own + self.bias + rng.normal(0, self.noise, own.shape), sigma=sigma)
 
     def film(self, path, frames=None):
         """The video of the scene, at `path`."""
