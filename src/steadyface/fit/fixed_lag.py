@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..rotation import axis_angle_from_matrix
+from .blas_threads import one_blas_thread
 from .gauss_newton import SolverConfig
 from .sequence_energy import SequenceEnergy
 from .sequence_solver import minimise
@@ -120,6 +121,7 @@ class FixedLagFit:
             return rotation[0], translation[0], expression
         return before
 
+    @one_blas_thread()
     def _solve(self):
         rotation, translation, expression = (np.stack(x) for x in zip(*self._pose, strict=True))
         rig = self._rig

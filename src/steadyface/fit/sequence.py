@@ -11,6 +11,7 @@ from ..camera import Pinhole
 from ..errors import InputError
 from ..rotation import axis_angle_from_matrix, matrix_from_axis_angle
 from ..track import Track
+from .blas_threads import one_blas_thread
 from .block_arrow import frame_covariances
 from .gauss_newton import SolverConfig
 from .rig import Rig
@@ -168,6 +169,7 @@ class SequenceFit:
         )
 
 
+@one_blas_thread()
 def fit_sequence(
     points,
     sigma,
