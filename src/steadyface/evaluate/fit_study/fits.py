@@ -7,9 +7,10 @@ import numpy as np
 from ...errors import InputError
 from ...face_model.morphable import MorphableModel
 from ...fit.rig import Rig
-from ...fit.sequence import SequenceConfig, fit_sequence
-from ...fit.sequence_terms import NeutralPrior, SequenceWeights
+from ...fit.sequence import fit_sequence
+from ...fit.sequence_terms import NeutralPrior
 from ...fit.spread_offsets import spread_offsets
+from ...standard import StandardSettings
 from .observe import Observed
 
 #: Regions of the face model whose points get offsets: the paper's, and the largest that can be measured.
@@ -69,18 +70,19 @@ def fit_setting(
     rig: Rig,
     fps,
     frames,
-    weights: SequenceWeights | None = None,
+    standard: StandardSettings | None = None,
 ):
     """The `FittedFace`s of one setting: one of a whole sequence, or one for each of the single frames.
 
     rig: the true `Rig` of all cameras, whose places and focal lengths only settings of known cameras use;
     its centres are the pictures'; fps: frames a second; frames: (n,) which count: the single ones, or those
-    of the sequence whose moving faces are wanted. Frames that no camera found a face in are left out.
+    of the sequence whose moving faces are wanted; standard: settings of the standard quality, whose weights
+    hold here. Frames that no camera found a face in are left out.
     """
     groups = [np.arange(len(seen.points))] if setting.whole else [np.array([i]) for i in frames]
     shape = model.shape.points(seen.vertices)
-    config = SequenceConfig(covariance=False)
-    weights = weights or SequenceWeights()
+    standard = standard or StandardSettings()
+    config, weights = replace(standard.fit, covariance=False), standard.weights
     cameras = slice(setting.cameras)
     if setting.known:
         rig = Rig(rig.focal[cameras], rig.center[cameras], rig.rotation[cameras], rig.translation[cameras])
@@ -102,7 +104,7 @@ def fit_setting(
                 shape,
                 rig=rig,
                 time_s=group / fps,
-                weights=weights,
+                weights=replace(weights, neutral=standard.neutral * len(group)),
                 neutral=NeutralPrior.from_identities(shape, said) if setting.prior else None,
                 moved=moved,
                 config=config,

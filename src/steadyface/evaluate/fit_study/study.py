@@ -12,7 +12,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...face_model.morphable import MorphableModel, load_face_model
-from ...fit.sequence_terms import SequenceWeights
+from ...standard import StandardSettings
 from ..speed import OneCore, cores
 from ..steadybench.cast import Cast, build_cast
 from ..surface_scores import spread_frames
@@ -33,11 +33,11 @@ Key = Setting | str
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """What is compared on which films. points: of `SOURCES`."""
+    """What is compared on which films. points: of `SOURCES`; standard: settings whose weights all have."""
 
     film: FilmPlan = field(default_factory=FilmPlan)
     points: str = "dense"
-    weights: SequenceWeights = field(default_factory=SequenceWeights)
+    standard: StandardSettings = field(default_factory=StandardSettings)
 
     def __post_init__(self):
         if self.points not in SOURCES:
@@ -74,7 +74,7 @@ def compare_fits(plan: StudyPlan, filmed: Filmed, seen: Observed, model: Morphab
     for name, whole in NETWORK.items():
         out[name] = score_faces(said_by_network(seen, model, frames, whole), filmed, model)
     for setting in settings(len(rig)):
-        faces = fit_setting(setting, seen, model, rig, fps, frames, plan.weights)
+        faces = fit_setting(setting, seen, model, rig, fps, frames, plan.standard)
         out[setting] = score_faces(faces, filmed, model)
     return out
 

@@ -182,7 +182,8 @@ def section_of(people, plan, textures, command):
             f"{film.frames / film.fps:g} s before {len(film.places) + 1} cameras; {film.unevenness_mm:g} mm "
             "(root mean square) of every face lies outside the face model, which only offsets can tell. "
             "Single images are five frames, each by itself; cameras are unknown unless it is said; the live "
-            "network's identities, of the same pictures, are the prior. All fits have equal weights.",
+            "network's identities, of the same pictures, are the prior. All fits have the standard quality's "
+            "weights, that of the prior for each frame.",
         ),
     )
 
