@@ -23,6 +23,8 @@ from .video import read_video
 
 #: Standard deviation of points that come without one, on the head.
 SIGMA_MM = 2.0
+#: Frames that the errors of other tools are taken to be new in (`SequenceWeights.independent_frames`).
+INDEPENDENT_FRAMES = 2.0
 #: Vertices whose uncertainty is in the track.
 _TOLD = 150
 
@@ -110,7 +112,7 @@ def fit_landmarks(
     views = [v if v.sigma is not None else replace(v, sigma=_sigma(v, sigma, known.shape)) for v in views]
     line = on_one_time_line(views, times, gap_s)
     rig, sizes = _rig(cameras, [v.image_size for v in views], focal)
-    weights = weights or SequenceWeights()
+    weights = weights or SequenceWeights(independent_frames=INDEPENDENT_FRAMES)
     if focal is not None or cameras is not None:
         weights = replace(weights, focal_log_sigma=0)
     region, moved = _region(model, known, offsets, len(views))

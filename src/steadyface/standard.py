@@ -12,6 +12,10 @@ from .fit.sequence_start import SequenceStart
 from .fit.sequence_terms import NeutralPrior, SequenceWeights
 from .record import DenseRecord
 
+#: Chosen on clips filmed as SteadyBench's are, of other people: there the neutral face that the live network
+#: regresses, which it draws to the mean, told hardly anything that dense points do not.
+WEIGHTS = SequenceWeights(independent_frames=2.0, neutral=0.02)
+
 
 @dataclass(frozen=True)
 class StandardSettings:
@@ -19,27 +23,23 @@ class StandardSettings:
 
     points: of the aligned vertices, so many are kept and fitted; told: of these, the first so many have
     their uncertainty in the track; gap_s: a face lost for no longer is filled in; passes: times that the
-    video is looked at, each but the first with the fit of the one before as its guess; neutral: weight, for
-    each frame that the identity is fitted to, of the neutral face as the live network regresses it (what
-    dense alignment gets wrong of a face it gets wrong in all frames alike: many of them should not outvote
-    it); weights, fit: of `fit_sequence`, the weight of the neutral face apart.
+    video is looked at, each but the first with the fit of the one before as its guess; weights, fit: of
+    `fit_sequence`.
     """
 
     points: int = 550
     told: int = 150
     gap_s: float = 0.5
     passes: int = 1
-    neutral: float = 2.5
-    weights: SequenceWeights = field(default_factory=SequenceWeights)
+    weights: SequenceWeights = WEIGHTS
     fit: SequenceConfig = field(default_factory=SequenceConfig)
 
     def __post_init__(self):
         for name in ("points", "told", "passes"):
             if not getattr(self, name) >= 1:
                 raise InputError(f"{name} must be >= 1; got {getattr(self, name)}")
-        for name in ("gap_s", "neutral"):
-            if not getattr(self, name) >= 0:
-                raise InputError(f"{name} must be >= 0; got {getattr(self, name)}")
+        if not self.gap_s >= 0:
+            raise InputError(f"gap_s must be >= 0 seconds; got {self.gap_s}")
 
 
 def fit_track(live, identities, dense, seen: DenseRecord, frame_times, settings):
@@ -56,19 +56,16 @@ def fit_track(live, identities, dense, seen: DenseRecord, frame_times, settings)
     """
     index = with_short_gaps(live.frame_index, frame_times, settings.gap_s)
     time_s = np.asarray(frame_times)[index]
-    c = settings.fit
-    # Long sequences find the identity from key frames alone.
-    counted = len(index) if len(index) <= c.window else min(c.key_frames, len(index))
     fit = fit_sequence(
         # Not kept here: at ten minutes they are a hundred megabytes.
         *seen.observed(index),
         dense.shape,
         rig=Rig.single(live.image_size),
         time_s=time_s,
-        weights=replace(settings.weights, neutral=settings.neutral * counted),
+        weights=settings.weights,
         initial=SequenceStart.from_track(live, index),
         neutral=NeutralPrior.from_identities(dense.shape, identities),
-        config=c,
+        config=settings.fit,
     )
     found = fit.to_track(
         live.model, image_size=live.image_size, fps=live.fps, frame_index=index, time_s=time_s

@@ -394,3 +394,24 @@ def test_wrong_rigs_and_starts_are_named():
         SequenceStart(np.zeros((3, 3)), np.full((3, 3), np.nan), np.zeros((3, 4)), np.zeros(6))
     with pytest.raises(InputError, match="window must be >= 1; got 0"):
         SequenceConfig(window=0)
+
+
+def test_repeated_frames_do_not_outweigh_the_priors(tiny_model):
+    """As many frames as are independent tell of the face: more of the same tell nothing new."""
+    shape = tiny_model.landmarks("mediapipe478")
+    scene = sequence(shape)
+    found = []
+    for repeats, independent in ((1, np.inf), (4, np.inf), (4, len(scene.points))):
+        again = np.tile(np.arange(len(scene.points)), repeats)
+        fit = fit_sequence(
+            scene.points[again],
+            np.full_like(scene.sigma[again], 20.0),
+            shape,
+            rig=scene.rig,
+            weights=replace(FREE, identity=5.0, independent_frames=independent),
+            config=SequenceConfig(solver=EXACT),
+        )
+        found.append(np.linalg.norm(fit.identity))
+    once, four_times, held = found
+    assert held == pytest.approx(once, rel=0.02)
+    assert four_times > 1.2 * once

@@ -63,9 +63,13 @@ class SequenceEnergy:
         self.basis = np.ascontiguousarray(np.concatenate(basis).transpose(1, 2, 0), np.float32)
         self.expression_rows = self.expression_basis.transpose(0, 2, 1).reshape(self.e, self.mean.size)
         self.share = min(1.0, weights.independent_points / self.l)
+        # Priors of the face that all frames share, for so many times as many frames as are independent.
+        held = max(1.0, self.t / weights.independent_frames)
+        self.identity_weight = weights.identity * held**0.5
+        self.deform_sigma = weights.deform_mm / held**0.5
         self.neutral = None
         if prior is not None and weights.neutral > 0:
-            self.neutral = prior.quadratic(weights.neutral)
+            self.neutral = prior.quadratic(weights.neutral * held)
         self.coefficients = None
         if time_s is not None and self.t >= 3:
             # A sum over frames for the integral over time: what it smooths does not depend on the rate.
@@ -149,10 +153,10 @@ class SequenceEnergy:
     def _prior_cost(self, state):
         w = self.weights
         expression = res.expression_prior(state.expression, self.l2, self.l1)
-        total = (expression**2).sum() + (res.identity_prior(state.identity, w.identity) ** 2).sum()
+        total = (expression**2).sum() + (res.identity_prior(state.identity, self.identity_weight) ** 2).sum()
         if w.focal_log_sigma > 0:
             total += (((state.log_focal - self.focal_guess) / w.focal_log_sigma) ** 2).sum()
-        total += ((state.offsets / w.deform_mm) ** 2).sum()
+        total += ((state.offsets / self.deform_sigma) ** 2).sum()
         if self.neutral is not None:
             constant, g, h = self.neutral
             total += 2 * (constant + g @ state.identity) + state.identity @ h @ state.identity
@@ -320,8 +324,8 @@ class SequenceEnergy:
         diagonal[:, n, n] += slope**2
         i = np.arange(sh.count)
         if self.with_identity:
-            slope = res.J_identity_prior(state.identity, w.identity)
-            shared_gradient[sh.identity] += slope * res.identity_prior(state.identity, w.identity)
+            slope = res.J_identity_prior(state.identity, self.identity_weight)
+            shared_gradient[sh.identity] += slope * res.identity_prior(state.identity, self.identity_weight)
             corner[i[sh.identity], i[sh.identity]] += slope**2
             if self.neutral is not None:
                 _, g, h = self.neutral
@@ -331,8 +335,8 @@ class SequenceEnergy:
             shared_gradient[sh.focal] += (state.log_focal - self.focal_guess) / w.focal_log_sigma**2
             corner[i[sh.focal], i[sh.focal]] += 1 / w.focal_log_sigma**2
         if len(self.freed):
-            shared_gradient[sh.offsets] += state.offsets.ravel() / w.deform_mm**2
-            corner[i[sh.offsets], i[sh.offsets]] += 1 / w.deform_mm**2
+            shared_gradient[sh.offsets] += state.offsets.ravel() / self.deform_sigma**2
+            corner[i[sh.offsets], i[sh.offsets]] += 1 / self.deform_sigma**2
 
     def _add_smoothness(self, state, diagonal, gradient):
         """Add E_temp to the frames' blocks; returns the couplings of neighbours and of second neighbours.

@@ -27,6 +27,9 @@ class SequenceWeights:
     """Error, in sigmas, at which the robust loss sets in; less takes a quick blink for outliers."""
     independent_points: float = 50.0
     """Errors of neighbouring points go together: L points of one image weigh as min(L, this) would."""
+    independent_frames: float = float("inf")
+    """What is wrong of a face's points in one frame is wrong in the next: the face that all frames share is
+    held by its priors (identity, neutral face, offsets) as if only so many of the frames told of it."""
     identity: float = 1.0
     """Residual per standard deviation of identity."""
     expression_l2: float = 4.0

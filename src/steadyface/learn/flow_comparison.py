@@ -21,7 +21,7 @@ from .flow_train import FlowTrainConfig, new_network, train_flow
 #: with the flow's own encoder and with a ResNet.
 CONTENDERS = {
     **{f"flow-{k}": replace(TINY, iterations=k) for k in (1, 2, 3, 4)},
-    "flow-fixed": replace(TINY, start="fixed"),
+    "flow-fixed": replace(TINY, start="fixed", iterations=3),
     "direct": DenseRegressorConfig("mobile-0.5", TINY.image_size),
     "direct-resnet": TINY_DIRECT,
 }

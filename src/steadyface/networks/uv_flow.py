@@ -50,7 +50,8 @@ STARTS = ("fixed", "match", "guess")
 #: The paper's choice (table 4, last but one row), for a GPU.
 FULL = UVFlowConfig()
 #: For one core of a CPU: an update of RAFT-S's kind behind the live regressor's MobileNet. A guess is wrong
-#: by a few pixels, which patches show; what is farther away a coarse correlation tells.
+#: by a few pixels, which patches show; what is farther away a coarse correlation tells. From there a second
+#: iteration gains nothing.
 TINY = UVFlowConfig(
     encoder="mobile-0.5",
     image_size=256,
@@ -59,7 +60,7 @@ TINY = UVFlowConfig(
     levels=1,
     radius=3,
     first_level=1,
-    iterations=2,
+    iterations=1,
     start="guess",
     patch=24,
     update=UpdateConfig(

@@ -63,6 +63,10 @@ class FittedFace:
     moving: np.ndarray
 
 
+#: Weight of the neutral prior where it is used: enough to tell what it does.
+NEUTRAL_WEIGHT = 5.0
+
+
 def fit_setting(
     setting: Setting,
     seen: Observed,
@@ -82,7 +86,8 @@ def fit_setting(
     groups = [np.arange(len(seen.points))] if setting.whole else [np.array([i]) for i in frames]
     shape = model.shape.points(seen.vertices)
     standard = standard or StandardSettings()
-    config, weights = replace(standard.fit, covariance=False), standard.weights
+    config = replace(standard.fit, covariance=False)
+    weights = replace(standard.weights, neutral=NEUTRAL_WEIGHT)
     cameras = slice(setting.cameras)
     if setting.known:
         rig = Rig(rig.focal[cameras], rig.center[cameras], rig.rotation[cameras], rig.translation[cameras])
@@ -104,7 +109,7 @@ def fit_setting(
                 shape,
                 rig=rig,
                 time_s=group / fps,
-                weights=replace(weights, neutral=standard.neutral * len(group)),
+                weights=weights,
                 neutral=NeutralPrior.from_identities(shape, said) if setting.prior else None,
                 moved=moved,
                 config=config,
