@@ -21,6 +21,7 @@ from steadyface.evaluate.tables import (
     Result,
     ahead,
     dataset_section,
+    gains,
     groups_of,
     yaw_bin,
 )
@@ -210,6 +211,11 @@ def test_a_third_method_does_not_decide_which_frames_two_are_compared_on():
         assert nme.value == pytest.approx(1)
         assert nmf.value == pytest.approx(0.5)
     assert ahead([first, third], "a", "b") == ()
+    told = {t.what.split(" of ")[0]: t for t in gains(results, "a", "b")}
+    assert told["NME"].value == pytest.approx(nme.value)
+    assert told["NME"].limit == 0.7
+    assert set(told) == {"NME", "SSME", "jitter", "CD"}
+    assert gains([first, third], "a", "b") == ()
 
 
 def test_figures_of_clips_are_averaged_where_they_are_known():

@@ -14,8 +14,18 @@ from ..output import make_folder, replacing
 
 #: Where the sections stand on the page; others follow in alphabetical order.
 ORDER = (
-    *("steadybench", "clips", "portraits", "live", "versus_mediapipe", "memory"),
-    *("startup", "installed_size", "fit", "sequence_fit", "views", "views_live", "views_exact"),
+    *("steadybench", "clips", "clips_standard", "portraits", "live", "versus_mediapipe"),
+    *(
+        "memory",
+        "memory_standard",
+        "startup",
+        "installed_size",
+        "fit",
+        "sequence_fit",
+        "views",
+        "views_live",
+        "views_exact",
+    ),
     *("flow", "train", "film", "fwpdc", "ssme", "rasterize"),
 )
 _PACKAGES = ("steadyface", "numpy", "onnxruntime", "opencv-python-headless", "av")

@@ -307,3 +307,29 @@ def ahead(results, ours, theirs, by="category"):
             ratio = column(c, ours, clips) / column(c, theirs, clips)
             out.append(Target(f"{what} of {ours} over {theirs}'s, {by} {name}", ratio, "<", 1.0))
     return tuple(out)
+
+
+#: What the standard quality is to be, times the live one's: name, column and ratio.
+GAINS = (
+    ("NME", pooled("error"), 0.7),
+    ("SSME", mean("ssme_51_face"), 0.7),
+    ("jitter", mean("jitter"), 0.5),
+    ("CD of the face", mean("chamfer_face"), 0.8),
+)
+
+
+def gains(results, ours, theirs):
+    """`Target`s of ours over theirs in all clips together, as `GAINS` says, of the two alone."""
+    pair = [r for r in results if r.method in (ours, theirs)]
+    if {r.method for r in pair} != {ours, theirs}:
+        return ()
+    c = Comparison.of(pair)
+    return tuple(
+        Target(
+            f"{what} of {ours} over {theirs}'s",
+            column(c, ours, c.clips()) / column(c, theirs, c.clips()),
+            "<",
+            goal,
+        )
+        for what, column, goal in GAINS
+    )
