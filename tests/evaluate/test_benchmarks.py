@@ -90,8 +90,11 @@ def test_watching_a_process_sees_what_it_holds():
 
 def test_memory_section_reports_the_growth():
     times = np.linspace(0, 100, 201)
-    section = memory.section(times, 200 + 0.1 * times, 10, 17000, 9.0)
+    section = memory.section(times, 200 + 0.1 * times, 10, "live", 17000, 9.0)
     assert values(section) == {"growth of memory after the first minute": 9.0}
+    whole = memory.section(times, 200 + 8 * times, 10, "standard", 17000, 700.0)
+    assert values(whole) == {"most memory, 10 minutes": 1.0}
+    assert whole.name == "memory_standard"
     assert section.tables[0].rows[-1][1:] == pytest.approx((210, 210))
 
 
@@ -180,7 +183,7 @@ def test_sizes_are_summed_by_part_without_pip(tmp_path):
 
 def test_every_section_can_be_saved_and_shown(tmp_path):
     times = np.linspace(0, 100, 201)
-    report.save(memory.section(times, 200 + times, 10, 17000, 9.0), tmp_path)
+    report.save(memory.section(times, 200 + times, 10, "live", 17000, 9.0), tmp_path)
     text = report.save(installed_size.section({"numpy": 80_000_000}), tmp_path).read_text()
     assert text.index("## Memory over 10 minutes") < text.index("## Installed size")
 
