@@ -318,7 +318,8 @@ def test_export_takes_iterations_and_checks_itself(tmp_path):
         position = onnxruntime.InferenceSession(str(path)).run(["position"], {"image": pictures})[0]
         with torch.no_grad():
             expected = network.eval()(torch.from_numpy(pictures), iterations=count).position[:, -1]
-        np.testing.assert_allclose(position, expected, atol=1e-3)
+        # Half precision has eleven bits: a few hundredths of a pixel of 64.
+        np.testing.assert_allclose(position, expected, atol=0.05)
     guided = UVFlow(replace(NETWORK, start="guess", patch=4), torch.rand(20, 2))
     export_flow(guided, tmp_path / "guided.onnx", "tiny", np.arange(20))
     guess = np.random.default_rng(1).uniform(0, 64, (2, 20, 2)).astype(np.float32)
@@ -326,7 +327,8 @@ def test_export_takes_iterations_and_checks_itself(tmp_path):
     position = session.run(["position"], {"image": pictures, "guess": guess})[0]
     with torch.no_grad():
         expected = guided.eval()(torch.from_numpy(pictures), torch.from_numpy(guess)).position[:, -1]
-    np.testing.assert_allclose(position, expected, atol=1e-3)
+    np.testing.assert_allclose(position, expected, atol=0.05)
+    assert (tmp_path / "guided.onnx").stat().st_size < 2.6 * sum(p.numel() for p in guided.parameters())
     with pytest.raises(OutputError, match="differs from the trained one"):
         export_flow(network, tmp_path / "never.onnx", "tiny", np.arange(20), tolerance=0.0)
     assert not (tmp_path / "never.onnx").exists()

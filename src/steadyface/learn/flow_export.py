@@ -25,14 +25,15 @@ class _Inference(nn.Module):
         return r.position[:, -1], r.sigma[:, -1]
 
 
-def export_flow(network, path, model_name, vertices, iterations=None, tolerance=1e-3):
+def export_flow(network, path, model_name, vertices, iterations=None, tolerance=0.1):
     """Write a `UVFlow` or `DenseRegressor` as ONNX (opset 17) and check that onnxruntime agrees with torch.
 
     Inputs "image" (N, 3, size, size) float32 RGB 0..255 and, of a network that starts at a guess, "guess"
     (N, n, 2) in pixels of it; outputs "position" (N, n, 2) and "sigma" (N, n) in
     pixels of it, of the last iteration. Metadata: face_model, crop_side_mm, and vertices, the n indices into
-    the model as JSON. iterations: of the flow, if not the configured ones; tolerance: largest difference
-    allowed, pixels, over random pictures. Raises OutputError if it is exceeded or the file cannot be written.
+    the model as JSON. Large weights are stored in half precision, and computed with in single. iterations: of
+    the flow, if not the configured ones; tolerance: largest difference allowed, pixels, over random pictures.
+    Raises OutputError if it is exceeded or the file cannot be written.
     """
     import onnx
 
@@ -44,6 +45,7 @@ def export_flow(network, path, model_name, vertices, iterations=None, tolerance=
         inputs["guess"] = torch.rand(2, len(vertices), 2, generator=generator) * size
     inference = _Inference(network, iterations).eval()
     graph = onnx.load_from_string(_trace(inference, inputs))
+    _halve(graph.graph)
     metadata = {
         "face_model": model_name,
         "crop_side_mm": f"{CROP_SIDE_MM:g}",
@@ -60,6 +62,23 @@ def export_flow(network, path, model_name, vertices, iterations=None, tolerance=
         )
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def _halve(graph, least=1000):
+    """Store the graph's float32 matrices of at least so many numbers as float16; onnxruntime turns them back
+    once, when it opens the file."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.ndim > 1 and values.size >= least:
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _trace(inference, inputs):
