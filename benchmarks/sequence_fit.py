@@ -74,7 +74,7 @@ def timed_fit(shape, frames, threads):
     return time.perf_counter() - start, fit
 
 
-def whole_energy(shape, points, sigma, rig, weights=None, kind=SequenceEnergy):
+def whole_energy(shape, points, sigma, rig, weights=None, kind=SequenceEnergy, threads=1):
     """The energy of a whole sequence with identity and focal length free, and the state to start from."""
     root = 1 / sigma.astype(float)
     start, rig = start_from_points(points.astype(float), root, shape, rig, 24)
@@ -89,6 +89,7 @@ def whole_energy(shape, points, sigma, rig, weights=None, kind=SequenceEnergy):
         prior=None,
         moved=np.zeros(0, int),
         shared=Shared.of(len(start.identity), 1, 0, 0),
+        threads=threads,
     )
     state = SequenceState(
         rotation=matrix_from_axis_angle(start.rotation),
@@ -231,13 +232,14 @@ def _second(x, c):
     return c[:, 0] * x[:-2] + c[:, 1] * x[1:-1] + c[:, 2] * x[2:]
 
 
-def versus_adamw(shape, frames, limit_s):
-    """Both from one state: (AdamW's (seconds, cost) list, Gauss-Newton's)."""
+def versus_adamw(shape, frames, limit_s, threads=1):
+    """Both from one state, on as many threads: (AdamW's (seconds, cost) list, Gauss-Newton's)."""
     points, sigma = made_points(shape, frames)
-    energy, state = whole_energy(shape, points, sigma, Rig.single(SIZE), kind=TimedEnergy)
+    energy, state = whole_energy(shape, points, sigma, Rig.single(SIZE), kind=TimedEnergy, threads=threads)
+    config = SolverConfig(max_iterations=40, cost_tolerance=1e-6, initial_damping=1e-6, active_set_passes=3)
     start = time.perf_counter()
     with one_blas_thread():
-        minimise(energy, state, SolverConfig(max_iterations=40, cost_tolerance=1e-6, active_set_passes=3))
+        minimise(energy, state, config)
     newton = [(t - start, cost) for t, cost in energy.__dict__["known"]]
     return TorchEnergy(energy, state, torch.float32).minimise(limit_s), newton
 
@@ -323,7 +325,7 @@ def main():
     for frames in (250, 500, 1000, 2000, 4000):
         seconds, _ = timed_fit(shapes[1], frames, args.threads)
         lengths.append((frames, seconds, 1e3 * seconds / frames))
-    adamw, newton = versus_adamw(shapes[1], args.adamw_frames, args.adamw_limit)
+    adamw, newton = versus_adamw(shapes[1], args.adamw_frames, args.adamw_limit, args.threads)
     long = subprocess.run(
         [sys.executable, __file__, "--long"], check=True, stdout=subprocess.PIPE, text=True
     ).stdout
