@@ -160,7 +160,8 @@ class UVFlow(nn.Module):
         context = self.update.prepare(torch.relu(self.uv_context()))
         hidden = torch.tanh(self.uv_hidden()).expand(n, -1, -1, -1)
         texels = self.chart * self.config.uv_size - 0.5
-        base, place, guesses = self._start(n, pyramid, guess)
+        base, place = self._start(n, pyramid, guess)
+        guesses = []
         flow = start = place - self.identity.permute(0, 3, 1, 2)
         if self.config.start == "match" and self.training:
             guesses.append(self.at_vertices(place))
@@ -193,16 +194,16 @@ class UVFlow(nn.Module):
 
     def _start(self, n, pyramid, guess):
         """Where the flow starts: vertices (N, n, 2) to which its change is added, or None if the flow itself
-        is read at them; the place of each texel (N, 2, D_uv, D_uv), in texels; an empty list."""
+        is read at them; the place of each texel (N, 2, D_uv, D_uv), in texels."""
         size = self.config.uv_size
         if self.config.start == "guess":
             base = (guess + 0.5) / self.pixels_per_texel - 0.5
             # A change is smooth over the chart where positions are not, so that a coarse map holds it.
             place = (base[:, self.near] * self.near_weight[..., None]).sum(2)
-            return base, place.transpose(1, 2).reshape(-1, 2, size, size), []
+            return base, place.transpose(1, 2).reshape(-1, 2, size, size)
         if self.config.start == "match":
-            return None, self._match(pyramid[0]), []
-        return None, (self.start + self.identity.permute(0, 3, 1, 2)).expand(n, -1, -1, -1), []
+            return None, self._match(pyramid[0])
+        return None, (self.start + self.identity.permute(0, 3, 1, 2)).expand(n, -1, -1, -1)
 
     def _pixels(self, texels):
         return (texels + 0.5) * self.pixels_per_texel - 0.5
