@@ -74,7 +74,8 @@ def test_exact_labels_say_where_the_camera_saw_every_vertex(cast, tmp_path):
         dotted = image.copy()
         x, y = np.rint(script.image_points(model.shape, i)[vertices[50], :2]).astype(int)
         dotted[y - 1 : y + 2, x - 1 : x + 2] = 255
-        frames.append(sample(dotted, script, i, points, size, exact=True))
+        shapes = {name: model.landmarks(name) for name in ("mediapipe478", "ibug68")}
+        frames.append(sample(dotted, script, i, shapes, size, exact=True))
     write_samples(tmp_path / "set", 1, lambda _: frames, model, FILMED, 1, len(at), size=size)
     samples = load_samples(tmp_path / "set")
     inverse, principal = read_perspectives([tmp_path / "set"])

@@ -29,26 +29,26 @@ def film_clips(frames, seed):
         return frames * len(plans), time.perf_counter() - start
 
 
-def film_training_pictures(pairs, seed):
+def film_training_pictures(moments, seed):
     """Film a few people for training: pictures made and seconds spent, preparations left out."""
     from ..learn.filming import film_scene, training_cast
 
     cast = training_cast()
     film_scene(cast, np.random.default_rng(seed), 1)
     start = time.perf_counter()
-    count = sum(len(film_scene(cast, np.random.default_rng([seed, k]), pairs)) for k in range(PEOPLE))
+    count = sum(len(film_scene(cast, np.random.default_rng([seed, k]), moments)) for k in range(PEOPLE))
     return count, time.perf_counter() - start
 
 
-def measure_film(frames=25, pairs=10, progress=None):
+def measure_film(frames=25, moments=10, progress=None):
     """The `Section` "film": frames a second of SteadyBench's clips and of training pictures, by cores.
 
-    frames: of each of `CLIPS` clips; pairs: moments of each of `PEOPLE` people, two pictures each; progress:
+    frames: of each of `CLIPS` clips; moments: of each of `PEOPLE` people, two pictures each; progress:
     called with the parts done and their number.
     """
     parts = (
         ("SteadyBench, 640 x 480, with truth and video file", film_clips, frames),
-        ("training pictures, of frames of 320 x 240", film_training_pictures, pairs),
+        ("training pictures, of frames of 320 x 240", film_training_pictures, moments),
     )
     counts = sorted({1, min(2, len(cores()))})
     rows = []

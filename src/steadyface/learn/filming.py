@@ -2,7 +2,8 @@
 
 ``python -m steadyface.learn.filming --cache cache/portraits --out cache/filmed --scenes 1000``
 
-Dense networks need the exact place of every vertex, and larger pictures: ``--exact --size 256``.
+Dense networks need the exact place of every vertex, and larger pictures: ``--exact --size 256``. Networks
+that see several frames need longer runs of them: ``--moments 1 --frames 10``.
 """
 
 from dataclasses import replace
@@ -37,8 +38,8 @@ from .sample_writer import FILMED, Labels, Perspective, write_samples
 
 #: Width and height of the frames over the side of the stored pictures: a head is about as large in both.
 FRAME_SIDES = (2.0, 1.5)
-#: Moments of a scene that become samples, two adjacent frames each.
-PAIRS = 10
+#: Moments of a scene that become samples, and adjacent frames of each.
+MOMENTS, FRAMES = 10, 2
 # Seconds of a scene, of which a few moments are filmed, and frames a second.
 _SECONDS, _FPS = 10.0, 25.0
 _TEXELS = 512
@@ -64,16 +65,16 @@ def training_cast(portraits=None, model=None):
     return Cast(f"training-{len(skins)}", head, skins)
 
 
-def film_scene(cast, rng, pairs=PAIRS, size=PICTURE_SIZE, exact=False):
+def film_scene(cast, rng, moments=MOMENTS, size=PICTURE_SIZE, exact=False, frames=FRAMES):
     """One person in one place at a few moments: list of (n, n, 3) uint8 pictures with `Labels`.
 
-    cast: `Cast`; pairs: moments, of two adjacent frames each; size: n; exact: as of `sample`. Identity and
-    expression in the labels are the true ones.
+    cast: `Cast`; moments: how many; size: n; exact: as of `sample`; frames: adjacent ones of each moment.
+    Identity and expression in the labels are the true ones.
     """
     plan = _plan(rng, size)
     script = draw_script(plan, cast.model, rng, cast.fitted)
-    at = np.sort(rng.choice(len(script) // 2 - 1, pairs, replace=False)) * 2
-    script = replace(script, expression=_varied(script, at, rng))
+    at = np.sort(rng.choice(len(script) // frames - 1, moments, replace=False)) * frames
+    script = replace(script, expression=_varied(script, at, frames, rng))
     skins = cast.of_tone(plan.tone)
     look = Look.random(rng, skins, cast.head, _TEXELS, glasses=rng.random() < 0.15)
     stage = Stage.random(rng, plan.size, skins)
@@ -84,19 +85,20 @@ def film_scene(cast, rng, pairs=PAIRS, size=PICTURE_SIZE, exact=False):
         resolution=_resolution(rng),
     )
     shot = Shot(script, look, stage, conditions, rng, figure=cast.figure)
-    frames = (at[:, None] + np.arange(2)).ravel()
-    points = cast.model.landmarks("mediapipe478")
-    return [sample(shot.frame(i)[0], script, i, points, size, exact) for i in frames]
+    points = {name: cast.model.landmarks(name) for name in ("mediapipe478", "ibug68")}
+    shown = (at[:, None] + np.arange(frames)).ravel()
+    return [sample(shot.frame(i)[0], script, i, points, size, exact) for i in shown]
 
 
-def sample(image, script, i, shape, size=PICTURE_SIZE, exact=False):
+def sample(image, script, i, points, size=PICTURE_SIZE, exact=False):
     """The stored picture of a frame of a script, size x size, and its `Labels`.
 
-    shape: `LinearShape` of 478 landmarks, whose nearest weak-perspective pose places the crop. That is also
-    the pose in the labels, unless `exact`: then it is the true one, with the pinhole's perspective beside it.
+    points: `LinearShape` of each mark-up, "mediapipe478" and "ibug68"; the nearest weak-perspective pose of
+    the 478 places the crop. That is also the pose in the labels, unless `exact`: then it is the true one,
+    with the pinhole's perspective beside it.
     """
-    true = script.image_points(shape, i)[..., :2]
-    reference = shape(script.identity, script.expression[i])
+    true, true68 = (script.image_points(points[name], i)[..., :2] for name in ("mediapipe478", "ibug68"))
+    reference = points["mediapipe478"](script.identity, script.expression[i])
     rotation, scale, translation = weak_perspective_pose(true, reference)
     crop = Crop.from_pose(rotation, scale, translation)
     picture = Crop(crop.center, PICTURE_MARGIN * crop.side, crop.roll).extract(image, size)
@@ -118,6 +120,8 @@ def sample(image, script, i, shape, size=PICTURE_SIZE, exact=False):
         np.nan,
         crop.from_image(true),
         perspective,
+        crop,
+        crop.from_image(true68),
     )
     return picture, labels
 
@@ -140,13 +144,13 @@ def _resolution(rng):
     return float(rng.uniform(0.25, 0.8)) if rng.random() < 0.2 else 1.0
 
 
-def _varied(script, at, rng):
+def _varied(script, at, frames, rng):
     """The script's expressions, at half of the moments another one that moves on alike."""
     expression = np.array(script.expression)
     for i in at[rng.random(len(at)) < 0.5]:
-        change = expression[i + 1] - expression[i]
-        expression[i] = vary_expression(expression[i], script.model.expression_names, rng)
-        expression[i + 1] = np.clip(expression[i] + change, 0, 1)
+        change = expression[i : i + frames] - expression[i]
+        varied = vary_expression(expression[i], script.model.expression_names, rng)
+        expression[i : i + frames] = np.clip(varied + change, 0, 1)
     return expression
 
 
@@ -156,7 +160,8 @@ def main(
     ),
     out: Annotated[Path, typer.Option(help="Folder to write.")] = Path("cache/filmed"),
     scenes: Annotated[int, typer.Option(help="People filmed.")] = 1000,
-    pairs: Annotated[int, typer.Option(help="Moments of each, two adjacent pictures each.", min=1)] = PAIRS,
+    moments: Annotated[int, typer.Option(help="Moments of each.", min=1)] = MOMENTS,
+    frames: Annotated[int, typer.Option(help="Adjacent frames of each moment.", min=1)] = FRAMES,
     size: Annotated[int, typer.Option(help="Side of the pictures, pixels.", min=16)] = PICTURE_SIZE,
     exact: Annotated[
         bool, typer.Option(help="Label the true pose and perspective, not the nearest weak-perspective pose.")
@@ -170,9 +175,10 @@ def main(
     cast.figure  # noqa: B018 - built once, before the processes part
 
     def make(i):
-        return film_scene(cast, np.random.default_rng([seed, 3, i]), pairs, size, exact)
+        return film_scene(cast, np.random.default_rng([seed, 3, i]), moments, size, exact, frames)
 
-    write_samples(out, scenes, make, cast.model, FILMED, processes, 2 * pairs, adjacent=2, size=size)
+    count = moments * frames
+    write_samples(out, scenes, make, cast.model, FILMED, processes, count, adjacent=frames, size=size)
 
 
 if __name__ == "__main__":

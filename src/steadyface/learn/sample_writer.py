@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..align.crop import Crop
 from ..face_model.mediapipe import OUTER_EYE_CORNERS
 from ..face_model.morphable import MorphableModel
 from ..synthesis.picture import PICTURE_SIZE
@@ -31,7 +32,8 @@ class Labels:
 
     landmarks478: (478, 2) crop units where the picture shows them elsewhere than the pose does (perspective),
     None where it does not; perspective: given if the pose is that of a pinhole camera, for all samples of a
-    set or for none.
+    set or for none; crop: the crop's place in the frame that it was cut from, where several samples come from
+    one video; landmarks68: (68, 2) crop units, as landmarks478 (each for all samples of a set or for none).
     """
 
     rotation: np.ndarray
@@ -43,6 +45,8 @@ class Labels:
     skin_ita: float
     landmarks478: np.ndarray | None = None
     perspective: Perspective | None = None
+    crop: Crop | None = None
+    landmarks68: np.ndarray | None = None
 
 
 def landmarks_and_openings(model: MorphableModel, labels: Labels):
@@ -117,12 +121,16 @@ def _work(work, clips, make, model, source, first, step, adjacent):
 
 def _row(model, labels, source, clip):
     landmarks, eyes, mouth = landmarks_and_openings(model, labels)
-    perspective = {}
+    more = {}
     if labels.perspective is not None:
-        perspective = {
+        more = {
             "inverse_distance": np.float32(labels.perspective.inverse_distance),
             "principal": np.asarray(labels.perspective.principal, np.float32),
         }
+    if labels.crop is not None:
+        more["crop"] = np.array([*labels.crop.center, labels.crop.side, labels.crop.roll], np.float32)
+    if labels.landmarks68 is not None:
+        more["landmarks68"] = np.asarray(labels.landmarks68, np.float32)
     return {
         "rotation": np.asarray(labels.rotation, np.float32),
         "scale": np.float32(labels.scale),
@@ -137,5 +145,5 @@ def _row(model, labels, source, clip):
         "skin_ita": np.float32(labels.skin_ita),
         "eye_open": eyes.astype(np.float32),
         "mouth_open": np.float32(mouth),
-        **perspective,
+        **more,
     }
