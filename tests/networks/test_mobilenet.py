@@ -19,15 +19,6 @@ def test_size_is_the_papers(width, parameters, macs):
     assert multiply_adds(net, torch.zeros(1, 3, 120, 120)) == pytest.approx(macs, rel=0.03)
 
 
-def test_multiply_adds_of_layers_done_by_hand():
-    # 5 x 5 outputs of 4 channels from 3 x 3 x 2 each; then 6 values into 7.
-    assert multiply_adds(nn.Conv2d(2, 4, 3, padding=1), torch.zeros(1, 2, 5, 5)) == 25 * 4 * 18
-    assert multiply_adds(nn.Linear(6, 7), torch.zeros(1, 6)) == 42
-    assert multiply_adds(nn.Conv2d(6, 6, 3, padding=1, groups=6), torch.zeros(1, 6, 5, 5)) == 25 * 6 * 9
-    assert multiply_adds(nn.BatchNorm2d(6), torch.zeros(1, 6, 5, 5)) == 25 * 6 * 4
-    assert multiply_adds(nn.BatchNorm2d(6), torch.zeros(1, 6, 5, 5), normalizations=False) == 0
-
-
 def test_the_first_prediction_is_the_mean():
     mean, landmarks = np.arange(62.0), np.random.default_rng(0).normal(size=(68, 2)).astype(np.float32)
     net = FaceRegressor(mean, np.ones(62), landmarks, 0.25)
