@@ -19,6 +19,9 @@ app = typer.Typer(
 )
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results; made if missing.")]
+Method = Annotated[
+    str, typer.Option(help="Network that follows the faces: 3ddfa_v2, displacement or local-motion.")
+]
 Faces = Annotated[int, typer.Option(help="Most faces followed at once.", min=1)]
 Threads = Annotated[int, typer.Option(help="Threads of the networks and the fit.", min=1)]
 
@@ -30,6 +33,7 @@ def track(
     quality: Annotated[
         str, typer.Option(help="standard: fits all frames together; live: one by one, in real time.")
     ] = "standard",
+    method: Method = "3ddfa_v2",
     max_faces: Faces = 4,
     overlay: Annotated[bool, typer.Option(help="Write overlay.mp4 too.")] = True,
     threads: Threads = 1,
@@ -49,6 +53,7 @@ def track(
     with _progress() as (stage, progress):
         tracks = track_video(
             *(video, quality),
+            method=method,
             max_faces=max_faces,
             threads=threads,
             stage=stage,

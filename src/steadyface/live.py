@@ -8,6 +8,7 @@ import numpy as np
 
 from .align.alignment import Alignment
 from .align.crop import Crop
+from .align.methods import DEFAULT, check_method, make_aligner
 from .detect.associate import AssociationSettings, FaceIds, crop_distance
 from .errors import InputError
 from .face_model.morphable import MorphableModel, load_face_model
@@ -101,26 +102,33 @@ class LiveTracker:
     """
 
     def __init__(
-        self, *, model=None, detector=None, regressor=None, max_faces=4, threads=1, settings=LiveSettings()
+        self,
+        *,
+        model=None,
+        detector=None,
+        regressor=None,
+        max_faces=4,
+        threads=1,
+        method=DEFAULT,
+        settings=LiveSettings(),
     ):
         """model: `MorphableModel`; detector: image to list of detections, each with its `crop` and score;
         regressor: (image, crops) to list of `Alignment`: the embedded ones by default. max_faces: most
-        faces followed at once; threads: of the embedded
-        alignment network.
+        faces followed at once; threads: of the embedded alignment network; method: a key of
+        `ALIGNMENT_METHODS`, which embedded network aligns.
 
-        Raises InputError if max_faces is less than one.
+        Raises InputError if max_faces is less than one, for an unknown method and a missing network.
         """
         if max_faces < 1:
             raise InputError(f"max_faces must be at least 1, got {max_faces}")
+        check_method(method)
         self.model = model or load_face_model()
         if detector is None:
             from .detect.detector import Detector
 
             detector = Detector()
         if regressor is None:
-            from .align.regressor import Regressor
-
-            regressor = Regressor(self.model, threads=threads)
+            regressor = make_aligner(method, self.model, threads=threads)
         self.max_faces = max_faces
         self.settings = settings
         self._detector = detector

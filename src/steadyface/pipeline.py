@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .align.dense_points import DensePoints
+from .align.methods import DEFAULT, check_method
 from .errors import InputError, NoFaceError
 from .filter import FilterSettings
 from .image import check_image
@@ -36,6 +37,7 @@ def track(
     video,
     quality="standard",
     *,
+    method=DEFAULT,
     max_faces=4,
     progress: Progress | None = None,
     stage: Stage | None = None,
@@ -48,7 +50,8 @@ def track(
 ):
     """Follow the faces of a video: list of `Track`, the longest first.
 
-    video: path; quality: a key of `QUALITIES`; max_faces: most faces followed at once; progress: called
+    video: path; quality: a key of `QUALITIES`; method: a key of `ALIGNMENT_METHODS`, whose network follows
+    the faces from frame to frame, whatever the quality; max_faces: most faces followed at once; progress: called
     after each frame with the frames done and the frames promised (None if unknown), from the first one in
     every stage; stage: called with the name of each stage as it begins, "following", "fitting" or "looking
     again"; note: called with a sentence where the result is less than asked for (a video that ends early,
@@ -59,15 +62,16 @@ def track(
 
     Ctrl-C ends the work early and keeps what was done: what was followed is still fitted, what is not
     fitted by then stays as the live tracker saw it. Raises VideoError if the video cannot be read,
-    NoFaceError if no face is found in it, InputError for unknown qualities and a missing network.
+    NoFaceError if no face is found in it, InputError for unknown qualities or methods and a missing network.
     """
     if quality not in QUALITIES:
         raise InputError(f"unknown quality {quality!r}: known are {', '.join(QUALITIES)}")
+    check_method(method)
     report = _Report(progress, stage, note or _warn)
     with read_video(video) as reader:
         if tracker is None:
             live = LiveSettings(filter=filter or FilterSettings(noise=0.0))
-            tracker = LiveTracker(max_faces=max_faces, threads=threads, settings=live)
+            tracker = LiveTracker(method=method, max_faces=max_faces, threads=threads, settings=live)
         dense = _dense_points(tracker.model, aligner, threads, settings) if quality == "standard" else None
         faces, times = _follow(reader, tracker, dense, report)
         if reader.shortfall:
@@ -87,16 +91,25 @@ def track(
     return sorted((face.track for face in faces), key=len, reverse=True)
 
 
-def align(image, quality="live", *, max_faces=8, threads=1, tracker: LiveTracker | None = None, aligner=None):
+def align(
+    image,
+    quality="live",
+    *,
+    method=DEFAULT,
+    max_faces=8,
+    threads=1,
+    tracker: LiveTracker | None = None,
+    aligner=None,
+):
     """The faces of a still image: list of one-frame `Track`, the surest detection first, empty if none.
 
-    image: (H, W, 3) uint8 RGB; quality, threads, tracker, aligner: as of `track`. Raises InputError for
-    other images, unknown qualities and a missing network.
+    image: (H, W, 3) uint8 RGB; quality, method, threads, tracker, aligner: as of `track`. Raises InputError
+    for other images, unknown qualities or methods and a missing network.
     """
     if quality not in QUALITIES:
         raise InputError(f"unknown quality {quality!r}: known are {', '.join(QUALITIES)}")
     image = check_image(image)
-    tracker = tracker or LiveTracker(max_faces=max_faces, threads=threads)
+    tracker = tracker or LiveTracker(method=method, max_faces=max_faces, threads=threads)
     settings = StandardSettings()
     dense = _dense_points(tracker.model, aligner, threads, settings) if quality == "standard" else None
     faces = {}

@@ -80,7 +80,7 @@ def test_looks_change_pixels_and_keep_shape():
     for _ in range(60):
         look, border, fill = appearance.draw_look(rng)
         picture = view_pixels(source, draw_view(rng, AugmentConfig()), 120, border, fill)
-        result = appearance.degrade(look(picture.copy(), source), rng)
+        result = appearance.draw_degradation(rng)(look(picture.copy(), source))
         assert result.shape == (120, 120, 3)
         assert result.dtype == np.uint8
         changed += not np.array_equal(result, picture)

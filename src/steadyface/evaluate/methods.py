@@ -20,9 +20,12 @@ _STEADYFACE = PEERS / "steadyface.py"
 _LIVE = (
     *("camera.py", "filter.py", "image.py", "live.py", "pipeline.py", "record.py", "rotation.py", "track.py"),
     *("video.py", "detect/*.py", "face_model/morphable.py", "assets/face_model.npz"),
-    *(f"align/{name}.py" for name in ("alignment", "crop", "regressor", "session", "transfer")),
-    *("assets/detector.onnx", "assets/regressor.onnx"),
+    *(f"align/{name}.py" for name in ("alignment", "crop", "methods", "session", "transfer")),
+    "assets/detector.onnx",
 )
+_REGRESSOR = ("align/regressor.py", "assets/regressor.onnx")
+_DISPLACEMENT = ("align/regressor.py", "assets/displacement.onnx")
+_LOCAL_MOTION = ("align/temporal.py", "assets/local_motion.onnx")
 _STANDARD = (
     "standard.py",
     "align/dense_points.py",
@@ -69,14 +72,18 @@ class Method:
         yield self.script
 
 
+def _ours(title, network, *options, more=()):
+    return Method(f"steadyface {title}", _STEADYFACE, ("--quality", *options), parts=_LIVE + network + more)
+
+
 METHODS = {
-    "standard": Method(
-        "steadyface standard", _STEADYFACE, ("--quality", "standard"), parts=_LIVE + _STANDARD
+    "standard": _ours("standard", _REGRESSOR, "standard", more=_STANDARD),
+    "live": _ours("live", _REGRESSOR, "live"),
+    "live-unfiltered": _ours("live, unfiltered", _REGRESSOR, "live", "--unfiltered"),
+    "live-displacement": _ours(
+        "live, displacement learning", _DISPLACEMENT, "live", "--method", "displacement"
     ),
-    "live": Method("steadyface live", _STEADYFACE, ("--quality", "live"), parts=_LIVE),
-    "live-unfiltered": Method(
-        "steadyface live, unfiltered", _STEADYFACE, ("--quality", "live", "--unfiltered"), parts=_LIVE
-    ),
+    "live-local-motion": _ours("live, local motion", _LOCAL_MOTION, "live", "--method", "local-motion"),
     "mediapipe": Method(
         "MediaPipe Face Mesh 0.10.21", PEERS / "mediapipe_face_mesh.py", environment="mediapipe"
     ),

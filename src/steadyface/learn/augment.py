@@ -30,10 +30,14 @@ class AugmentConfig:
     blur: float = 0.35
     noise: float = 0.35
     compress: float = 0.25
-    #: Frame-to-frame motion of short videos (3DDFA_V2, eq. 8), standard deviations.
+    #: Share of a clip's frames that are blurred, noisy or compressed in another way than the rest.
+    flawed: float = 0.25
+    #: Frame-to-frame motion of short videos (3DDFA_V2, eq. 8), standard deviations of the liveliest; others
+    #: move down to `calmest` times as much, for most frames of a real video hardly move.
     motion_roll_deg: float = 2.0
     motion_scale: float = 0.02
     motion_shift: float = 0.015
+    calmest: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -225,35 +229,57 @@ class Appearance:
 
         return apply
 
-    def degrade(self, picture, rng):
-        """Blur, noise and compression of one frame (M and P of section 2.4, and what codecs do)."""
-        c = self.config
-        blur, noise, compress = rng.random(3)
-        if blur < c.blur:
-            picture = self._blur(picture, rng)
-        if noise < c.noise:
-            i, y, x = rng.integers(len(self.grain)), *rng.integers(0, 65, 2)
-            n = self.size
-            gain = float(np.exp(rng.normal(1.7, 0.7))) / 40
-            picture = cv2.addWeighted(picture, 1, self.grain[i, y : y + n, x : x + n], gain, -128 * gain)
-        if compress < c.compress:
-            quality = int(rng.integers(15, 85))
-            bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
-            code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-            picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR_RGB))
-        return picture
+    def draw_degradation(self, rng):
+        """What a camera and a codec do to the frames of a clip: a function from picture to picture.
 
-    def _blur(self, picture, rng):
+        Blur, noise and compression (M and P of section 2.4, and what codecs do) are as strong in every frame
+        of a clip, with grain of its own; a `flawed` share of the frames has one of its own instead.
+        """
+        c = self.config
+
+        def draw():
+            blur, noise, compress = rng.random(3)
+            return (
+                self._draw_blur(rng) if blur < c.blur else None,
+                float(np.exp(rng.normal(1.7, 0.7))) / 40 if noise < c.noise else 0.0,
+                int(rng.integers(15, 85)) if compress < c.compress else None,
+            )
+
+        usual = draw()
+
+        def apply(picture):
+            blurred, gain, quality = draw() if rng.random() < c.flawed else usual
+            if blurred is not None:
+                picture = blurred(picture)
+            if gain:
+                i, y, x = rng.integers(len(self.grain)), *rng.integers(0, 65, 2)
+                n = self.size
+                grain = self.grain[i, y : y + n, x : x + n]
+                picture = cv2.addWeighted(picture, 1, grain, gain, -128 * gain)
+            if quality is not None:
+                bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+                code = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+                picture = np.asarray(cv2.imdecode(code, cv2.IMREAD_COLOR_RGB))
+            return picture
+
+        return apply
+
+    def _draw_blur(self, rng):
         kind = rng.integers(3)
         if kind == 0:
-            return cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.8))
+            width = rng.uniform(0.4, 1.8)
+            return lambda picture: cv2.GaussianBlur(picture, (0, 0), width)
         if kind == 1:
             length, angle = rng.uniform(2, 8), rng.uniform(0, np.pi)
             kernel = np.zeros((9, 9), np.uint8)
             step = 0.5 * length * np.array([np.cos(angle), np.sin(angle)])
             a, b = (16 * (4 - step)).astype(int).tolist(), (16 * (4 + step)).astype(int).tolist()
             cv2.line(kernel, a, b, 255, 1, cv2.LINE_AA, 4)
-            return cv2.filter2D(picture, -1, kernel / max(1.0, float(kernel.sum())))
+            return lambda picture: cv2.filter2D(picture, -1, kernel / max(1.0, float(kernel.sum())))
         small = int(self.size / rng.uniform(1.3, 4))
-        down = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
-        return cv2.resize(down, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+
+        def coarsened(picture):
+            down = cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA)
+            return cv2.resize(down, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+
+        return coarsened

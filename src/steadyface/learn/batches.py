@@ -92,9 +92,10 @@ class BatchMaker:
                     sources = [self.textures[rng.integers(len(self.textures))]]
             other = self.mix.image(frames[i - 1][0])
             look, border, fill = self.appearance.draw_look(rng)
+            degrade = self.appearance.draw_degradation(rng)
             for source, view in zip(sources, views, strict=True):
                 picture = view_pixels(source, view, c.image_size, border, fill)
-                images[row] = self.appearance.degrade(look(picture, other), rng)
+                images[row] = degrade(look(picture, other))
                 row += 1
         rows = np.concatenate(frames)
         params, landmarks = view_labels(

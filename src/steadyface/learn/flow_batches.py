@@ -109,7 +109,7 @@ class FlowBatchMaker:
             if rng.random() < c.background:
                 picture = self._elsewhere(picture, params[i], rng)
             other = cv2.resize(self.mix.image(rows[i - 1]), (large, large))
-            images[i] = self.appearance.degrade(look(picture, other), rng)
+            images[i] = self.appearance.draw_degradation(rng)(look(picture, other))
         return {
             "image": images,
             "params": params,

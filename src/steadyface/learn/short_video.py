@@ -2,7 +2,7 @@
 
 x'_j = (M o P)(x_j) with x_j = (T o F)(x_{j-1}). F turns the head a little out of the plane: `turned_on`,
 rendered ahead of training by `profiling --clip-length`. T moves it in the plane (eq. 8): `draw_clip`, drawn
-anew in every batch. P, noise, and M, blur, change from frame to frame: `Appearance.degrade`.
+anew in every batch. P, noise, and M, blur: `Appearance.draw_degradation`.
 """
 
 import numpy as np
@@ -20,13 +20,14 @@ FARTHEST = 1.2
 def draw_clip(rng, config, length):
     """`length` adjacent views: a `draw_view` that drifts smoothly in the plane (eq. 8) with a little shake.
 
-    config: `AugmentConfig`, whose motion_... are the standard deviations of a step.
+    config: `AugmentConfig`, whose motion_... are the standard deviations of a step of the liveliest clips.
     """
     first = draw_view(rng, config)
+    liveliness = config.calmest ** rng.random()
     drift = rng.standard_normal(4)
     views = [first]
     for i in range(1, length):
-        roll, size, x, y = i * drift + SHAKE * rng.standard_normal(4)
+        roll, size, x, y = liveliness * (i * drift + SHAKE * rng.standard_normal(4))
         views.append(
             View(
                 first.mirrored,

@@ -1,6 +1,6 @@
 """steadyface itself, measured as every other tool is.
 
-python -m steadyface.evaluate.peers.steadyface VIDEO OUT.npz [--threads N] [--quality live] [--unfiltered]
+python -m steadyface.evaluate.peers.steadyface VIDEO OUT.npz [--threads N] [--quality live] [--method M] [--unfiltered]
 
 The track is what `steadyface.track` gives, the longest of the video. The time of a frame is that of the
 live tracker, 68 points and all vertices included; in the standard quality also that of its dense alignment,
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...align.methods import DEFAULT, check_method
 from ...errors import NoFaceError
 from ...filter import FilterSettings
 from ...live import LiveSettings, LiveTracker
@@ -56,17 +57,19 @@ class TimedAligner:
         return found
 
 
-def predict(video, *, quality="live", filtered=True, threads=1, aligner=None, **stand_ins):
+def predict(
+    video, *, quality="live", method=DEFAULT, filtered=True, threads=1, aligner=None, **stand_ins
+):
     """The `Prediction` of one face of a video, time and memory included.
 
-    quality: a key of `pipeline.QUALITIES`; aligner, stand_ins: the dense aligner of the standard quality, and
+    quality: a key of `pipeline.QUALITIES`; method: one of `ALIGNMENT_METHODS`; aligner, stand_ins: the dense aligner of the standard quality, and
     model, detector and regressor of the tracker; the embedded ones by default. Raises VideoError if the video
-    cannot be read, InputError for an unknown quality or a missing network.
+    cannot be read, InputError for an unknown quality or method, or a missing network.
     """
     from ...pipeline import track
 
     settings = LiveSettings() if filtered else LiveSettings(filter=FilterSettings(noise=0.0))
-    tracker = TimedTracker(max_faces=1, threads=threads, settings=settings, **stand_ins)
+    tracker = TimedTracker(max_faces=1, threads=threads, method=method, settings=settings, **stand_ins)
     options = {}
     if quality == "standard":
         from ...align.uv_flow import DenseAligner
@@ -89,22 +92,36 @@ def predict(video, *, quality="live", filtered=True, threads=1, aligner=None, **
     return Prediction.from_track(
         longest,
         len(seconds),
-        method=f"steadyface {quality}" + ("" if filtered else ", unfiltered"),
+        method=", ".join(_words(quality, method, filtered)),
         seconds=seconds,
         memory_mb=peak_memory_mb(),
         model=tracker.model,
     )
 
 
+def _words(quality, method, filtered):
+    yield f"steadyface {quality}"
+    if method != DEFAULT:
+        yield check_method(method).title
+    if not filtered:
+        yield "unfiltered"
+
+
 def main():
     args = arguments(
         __doc__,
         quality={"default": "live", "help": "as of `steadyface track`"},
+        method={"default": DEFAULT, "help": "as of `steadyface track`"},
         unfiltered={"action": "store_true", "help": "leave the network's results as they are"},
     )
-    predict(args.video, quality=args.quality, filtered=not args.unfiltered, threads=args.threads).save(
-        args.out
+    prediction = predict(
+        args.video,
+        quality=args.quality,
+        method=args.method,
+        filtered=not args.unfiltered,
+        threads=args.threads,
     )
+    prediction.save(args.out)
 
 
 if __name__ == "__main__":
