@@ -134,6 +134,7 @@ def test_every_error_is_one_line(scene, film, tmp_path, monkeypatch, capsys):
         (["track", tmp_path / "noise.mp4"], "not a video"),
         (["track", tmp_path / "sound.m4a"], "no video stream"),
         (["track", film, "--quality", "best"], "unknown quality 'best': known are live"),
+        (["track", film, "--method", "best"], "unknown method 'best': known are 3ddfa_v2"),
         (["track", film, "-o", tmp_path / "file" / "out"], "cannot make the folder"),
         (["track", film, "-o", tmp_path / "file"], "cannot make the folder"),
     ):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scene import SIZE, Scene, moving_face, seen_during, still_face
 
-from steadyface import pipeline
+from steadyface import live, pipeline
 from steadyface.errors import InputError, NoFaceError, VideoError
 from steadyface.live import LiveTracker
 from steadyface.pipeline import align, overlay
@@ -90,6 +90,31 @@ def test_unknown_quality_and_missing_video(tiny_model, tmp_path):
         track(tmp_path / "a.mp4", quality="best")
     with pytest.raises(VideoError, match="does not exist"):
         track(tmp_path / "a.mp4")
+
+
+def test_the_method_chooses_the_network(tiny_model, tmp_path, monkeypatch):
+    scene = Scene([still_face(tiny_model)])
+    asked = []
+
+    def network(name, model, threads):
+        asked.append((name, threads))
+        return scene.regressor
+
+    monkeypatch.setattr(live, "make_aligner", network)
+    trackers = partial(LiveTracker, model=tiny_model, detector=scene.detector)
+    monkeypatch.setattr(pipeline, "LiveTracker", trackers)
+    path = film(scene, tmp_path / "a.mp4", 10)
+    assert len(track(path)[0]) == 10
+    assert len(track(path, method="displacement", threads=2)[0]) == 10
+    assert len(align(scene.image(0), method="local-motion")) == 1
+    assert asked == [("3ddfa_v2", 1), ("displacement", 2), ("local-motion", 1)]
+    for wrong in (
+        lambda: track(path, method="best"),
+        lambda: align(scene.image(0), method="best"),
+        lambda: LiveTracker(method="best", regressor=scene.regressor),
+    ):
+        with pytest.raises(InputError, match="unknown method 'best': known are 3ddfa_v2, displacement, loc"):
+            wrong()
 
 
 def test_an_interruption_keeps_what_was_done(tiny_model, tmp_path):

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .align.methods import ALIGNMENT_METHODS, DEFAULT
 from .errors import InputError, SteadyfaceError
 from .evaluate.command import benchmark, evaluate
 from .fit_command import fit
@@ -20,7 +21,7 @@ app = typer.Typer(
 
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the results; made if missing.")]
 Method = Annotated[
-    str, typer.Option(help="Network that follows the faces: 3ddfa_v2, displacement or local-motion.")
+    str, typer.Option(help=f"Whose network follows the faces: {', '.join(ALIGNMENT_METHODS)}.")
 ]
 Faces = Annotated[int, typer.Option(help="Most faces followed at once.", min=1)]
 Threads = Annotated[int, typer.Option(help="Threads of the networks and the fit.", min=1)]
@@ -33,7 +34,7 @@ def track(
     quality: Annotated[
         str, typer.Option(help="standard: fits all frames together; live: one by one, in real time.")
     ] = "standard",
-    method: Method = "3ddfa_v2",
+    method: Method = DEFAULT,
     max_faces: Faces = 4,
     overlay: Annotated[bool, typer.Option(help="Write overlay.mp4 too.")] = True,
     threads: Threads = 1,

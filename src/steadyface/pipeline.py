@@ -51,14 +51,14 @@ def track(
     """Follow the faces of a video: list of `Track`, the longest first.
 
     video: path; quality: a key of `QUALITIES`; method: a key of `ALIGNMENT_METHODS`, whose network follows
-    the faces from frame to frame, whatever the quality; max_faces: most faces followed at once; progress: called
-    after each frame with the frames done and the frames promised (None if unknown), from the first one in
-    every stage; stage: called with the name of each stage as it begins, "following", "fitting" or "looking
-    again"; note: called with a sentence where the result is less than asked for (a video that ends early,
-    an interruption), by default a UserWarning; filter: settings of the causal filter, None for the
-    network's own poses and expressions; threads: of the networks and the fit; tracker: a `LiveTracker` to
-    use instead of one made from these arguments; aligner, settings: of the standard quality, a stand-in for
-    the `DenseAligner`, and `StandardSettings`.
+    the faces from frame to frame, whatever the quality; max_faces: most faces followed at once; progress:
+    called after each frame with the frames done and the frames promised (None if unknown), from the first one
+    in every stage; stage: called with the name of each stage as it begins, "following", "fitting" or "looking
+    again"; note: called with a sentence where the result is less than asked for (a video that ends early, an
+    interruption), by default a UserWarning; filter: settings of the causal filter, None for the network's own
+    poses and expressions; threads: of the networks and the fit; tracker: a `LiveTracker` to use instead of
+    one made from these arguments; aligner, settings: of the standard quality, a stand-in for the
+    `DenseAligner`, and `StandardSettings`.
 
     Ctrl-C ends the work early and keeps what was done: what was followed is still fitted, what is not
     fitted by then stays as the live tracker saw it. Raises VideoError if the video cannot be read,

@@ -8,6 +8,7 @@ import pytest
 from scene import Scene
 
 import steadyface
+from steadyface.align.methods import ALIGNMENT_METHODS
 from steadyface.errors import InputError
 from steadyface.evaluate.methods import METHODS, Method, given_predictions, run_method
 from steadyface.evaluate.prediction import Prediction
@@ -112,6 +113,15 @@ def test_our_own_results_depend_on_the_networks():
     assert set(METHODS["live"].sources()) < set(METHODS["standard"].sources())
 
 
+@pytest.mark.parametrize(("name", "title"), [("displacement", "learning"), ("local-motion", "motion")])
+def test_the_networks_of_other_papers_are_methods_of_their_own(name, title):
+    method, aligner = METHODS[f"live-{name}"], ALIGNMENT_METHODS[name]
+    assert method.options[-2:] == ("--method", name)
+    assert method.title.endswith(title)
+    assert {f"assets/{aligner.asset}", f"align/{aligner.module}.py"} <= set(method.parts)
+    assert "assets/regressor.onnx" not in method.parts
+
+
 def test_the_files_that_our_results_depend_on_are_there():
     package = Path(steadyface.__file__).parent
     for part in METHODS["standard"].parts:
@@ -135,13 +145,14 @@ def test_all_modules_that_a_live_track_imports_count():
 
 
 def test_every_method_has_its_script():
-    assert {"standard", "live", "live-unfiltered", "mediapipe", "dlib"} <= METHODS.keys()
+    ours = {"standard", "live", "live-unfiltered", "live-displacement", "live-local-motion"}
+    assert {*ours, "mediapipe", "dlib"} <= METHODS.keys()
     assert all(method.script.is_file() for method in METHODS.values())
 
 
 def test_unknown_methods_and_missing_videos(tmp_path):
     with pytest.raises(
-        InputError, match="unknown method 'lve': known are standard, live, live-unfiltered, mediapipe"
+        InputError, match="unknown method 'lve': known are standard, live, live-unfiltered, live-displ"
     ):
         run_method("lve", [], tmp_path)
     with pytest.raises(InputError, match=r"cannot read the video .*a\.mp4: there is no such file"):

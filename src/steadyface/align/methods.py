@@ -13,9 +13,9 @@ ASSETS = Path(__file__).parent.parent / "assets"
 class AlignmentMethod:
     """A method of alignment.
 
-    title: for tables; asset: name of the network's file in the folder of assets; module, runs: where the class
-    is that runs it, made from a face model, `path` and `threads`, and called with an image and the crops of
-    its faces.
+    title: for tables; asset: name of the network's file in the folder of assets; module, runs: the class that
+    runs it, made from a face model, `path` and `threads`, and called with an image and the crops of its
+    faces.
     """
 
     title: str
@@ -28,9 +28,7 @@ class AlignmentMethod:
 ALIGNMENT_METHODS = {
     "3ddfa_v2": AlignmentMethod("3DDFA_V2", "regressor.onnx", "regressor", "Regressor"),
     "displacement": AlignmentMethod("displacement learning", "displacement.onnx", "regressor", "Regressor"),
-    "local-motion": AlignmentMethod(
-        "local motion", "local_motion.onnx", "temporal", "LocalMotionAligner"
-    ),
+    "local-motion": AlignmentMethod("local motion", "local_motion.onnx", "temporal", "LocalMotionAligner"),
 }
 DEFAULT = next(iter(ALIGNMENT_METHODS))
 

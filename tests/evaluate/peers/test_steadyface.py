@@ -1,10 +1,12 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 from dense_scene import DenseScene, talking
 from scene import Scene, moving_face, seen_during
 
-from steadyface import pipeline
+from steadyface import live, pipeline
+from steadyface.errors import InputError
 from steadyface.evaluate.peers import steadyface as peer
 from steadyface.evaluate.peers.steadyface import predict
 from steadyface.filter import FilterSettings
@@ -48,6 +50,22 @@ def test_without_the_filter_the_network_speaks(tiny_model, tmp_path):
     np.testing.assert_allclose(raw.points["ibug68"], expected.landmarks("ibug68"), rtol=1e-4, atol=1e-4)
     assert np.abs(raw.points["ibug68"] - steady.points["ibug68"]).max() > 0.1
     assert raw.method == "steadyface live, unfiltered"
+
+
+def test_the_method_is_handed_on_and_named(tiny_model, tmp_path, monkeypatch):
+    scene = Scene([moving_face(tiny_model, (0.2, 0))])
+    asked = []
+    monkeypatch.setattr(
+        live, "make_aligner", lambda name, model, threads: asked.append((name, model)) or scene.regressor
+    )
+    networks = {"model": tiny_model, "detector": scene.detector}
+    video = film(scene, tmp_path / "a.mp4", 5)
+    prediction = predict(video, method="displacement", **networks)
+    assert asked == [("displacement", tiny_model)]
+    assert prediction.found.all()
+    assert prediction.method == "steadyface live, displacement learning"
+    with pytest.raises(InputError, match="unknown method 'best'"):
+        predict(video, method="best", **networks)
 
 
 def test_a_video_without_a_face_is_a_prediction_too(tiny_model, tmp_path):

@@ -1,6 +1,7 @@
 """steadyface itself, measured as every other tool is.
 
-python -m steadyface.evaluate.peers.steadyface VIDEO OUT.npz [--threads N] [--quality live] [--method M] [--unfiltered]
+python -m steadyface.evaluate.peers.steadyface VIDEO OUT.npz [--threads N]
+    [--quality live] [--method M] [--unfiltered]
 
 The track is what `steadyface.track` gives, the longest of the video. The time of a frame is that of the
 live tracker, 68 points and all vertices included; in the standard quality also that of its dense alignment,
@@ -57,14 +58,13 @@ class TimedAligner:
         return found
 
 
-def predict(
-    video, *, quality="live", method=DEFAULT, filtered=True, threads=1, aligner=None, **stand_ins
-):
+def predict(video, *, quality="live", method=DEFAULT, filtered=True, threads=1, aligner=None, **stand_ins):
     """The `Prediction` of one face of a video, time and memory included.
 
-    quality: a key of `pipeline.QUALITIES`; method: one of `ALIGNMENT_METHODS`; aligner, stand_ins: the dense aligner of the standard quality, and
-    model, detector and regressor of the tracker; the embedded ones by default. Raises VideoError if the video
-    cannot be read, InputError for an unknown quality or method, or a missing network.
+    quality: a key of `pipeline.QUALITIES`; method: one of `ALIGNMENT_METHODS`; aligner, stand_ins: the dense
+    aligner of the standard quality, and model, detector and regressor of the tracker; the embedded ones by
+    default. Raises VideoError if the video cannot be read, InputError for an unknown quality or method, or a
+    missing network.
     """
     from ...pipeline import track
 
