@@ -1,6 +1,5 @@
 """FlowFace's comparison of alignment networks (section 4.5, table 4) at an equal number of pictures."""
 
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,9 +12,10 @@ from ..face_model.morphable import load_face_model
 from ..networks.dense_regressor import TINY_DIRECT, DenseRegressorConfig
 from ..networks.uv_chart import uv_chart
 from ..networks.uv_flow import TINY, UVFlowConfig
-from ..output import make_folder, replacing
+from .ablations.runs import seeds_note, spread
 from .flow_batches import FlowBatchConfig
 from .flow_train import FlowTrainConfig, new_network, train_flow
+from .kept_result import kept_result
 
 #: The networks compared, by name: the flow by iterations, the flow without a guess, and direct regression
 #: with the flow's own encoder and with a ResNet.
@@ -40,7 +40,6 @@ _PAPER_NOTE = (
     "`flow-fixed` starts at the mean face, like the paper's at a fixed map, and is told no more than direct "
     "regression is."
 )
-_RESULT, _SETTINGS = "result.json", "settings.json"
 
 
 @dataclass(frozen=True)
@@ -95,28 +94,12 @@ def trained(network, training, out, seed=0, show=True, **machine):
     its checkpoint. Raises InputError if the folder holds a run with other settings, KeyboardInterrupt if
     training was interrupted.
     """
-    out = make_folder(out)
-    settings = json.loads(json.dumps({"network": asdict(network), "seed": seed, **asdict(training)}))
-    if (out / _SETTINGS).is_file():
-        present = json.loads((out / _SETTINGS).read_text())
-        differing = [k for k in settings if present.get(k) != settings[k]]
-        if differing:
-            raise InputError(
-                f"{out} holds a run with another {', '.join(differing)}: give another --runs or delete it"
-            )
-    else:
-        _write(settings, out / _SETTINGS)
-    if not (out / _RESULT).is_file():
-        results = train_flow(training.config(network, out, seed, **machine), resume=True, show=show)
-        if not results:
-            raise KeyboardInterrupt
-        _write(results, out / _RESULT)
-    return json.loads((out / _RESULT).read_text())
-
-
-def _write(content, path):
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1))
+    config = training.config(network, out, seed, **machine)
+    return kept_result(
+        out,
+        {"network": asdict(network), "seed": seed, **asdict(training)},
+        lambda: train_flow(config, resume=True, show=show),
+    )
 
 
 def parameter_count(network, face_model="anny"):
@@ -202,7 +185,7 @@ def verdict(by_iterations, heldout):
         return text
     gain = np.asarray(by_iterations[1]) - np.asarray(by_iterations[ours[0]])
     spread = f" ± {gain.std(ddof=1):.3f}" if len(gain) > 1 else ""
-    return f"{text} The best gains {gain.mean():.3f}{spread} % on one iteration ({_seeds_note(gain)})."
+    return f"{text} The best gains {gain.mean():.3f}{spread} % on one iteration ({seeds_note(gain)})."
 
 
 def _list(numbers):
@@ -231,12 +214,12 @@ def section(measured, training, seeds, command):
     rows = []
     guided = [n for n, m in measured.items() if _is_told(m["network"])]
     if guided:
-        guess = (_spread(errors(measured, guided[0], s, "error_0")) for s in sets)
+        guess = (spread(errors(measured, guided[0], s, "error_0")) for s in sets)
         known = dict(zip((f"{s}, %" for s in sets), guess, strict=True))
         rows.append(("the guess", None, None, None, None, *(known.get(f) for f in figures), None))
     for name, m in measured.items():
         network = m["network"]
-        cells = [_spread(errors(measured, name, *at)) for at in figures.values()]
+        cells = [spread(errors(measured, name, *at)) for at in figures.values()]
         size = m["parameters"] / 1e6, m["ms"]
         told = "yes" if _is_told(network) else "no"
         rows.append((name, getattr(network, "iterations", None), told, *size, *cells, _paper(network)))
@@ -277,7 +260,7 @@ def _paper(network):
 def _budget_note(measured, training, seeds):
     return (
         f"Each network was shown {training.pictures:,} pictures, the same ones in the same order, in batches "
-        f"of {training.batch}{_start_note(training, measured)}; {_seeds_note(seeds)}. Error: mean distance "
+        f"of {training.batch}{_start_note(training, measured)}; {seeds_note(seeds)}. Error: mean distance "
         "of the face's vertices, percent of the outer eye corners' distance in space; over sigma: root mean "
         "square of error over predicted sigma, 1 where the network knows how wrong it is; ms: processor time "
         "of one picture with onnxruntime on one thread."
@@ -290,13 +273,3 @@ def _start_note(training, measured):
     rest = [n for n, m in measured.items() if not _takes_weights(m["network"])]
     others = f", {' and '.join(rest)} from random weights" if rest else ""
     return f", the MobileNets from {Path(training.init_from).name}{others}"
-
-
-def _seeds_note(seeds):
-    return "one seed" if len(seeds) == 1 else f"mean ± standard deviation of {len(seeds)} seeds"
-
-
-def _spread(values):
-    if len(values) == 1:
-        return float(values[0])
-    return f"{values.mean():.3g} ± {values.std(ddof=1):.2g}"

@@ -20,9 +20,7 @@ class ParameterAligner:
     def __init__(self, path, model=None, threads=1):
         self.model = model or load_face_model()
         self._session = open_session(path, threads)
-        known = check_metadata(
-            self._session, path, {"face_model": self.model.name, "crop_side_mm": SIDE_MM}
-        )
+        known = check_metadata(self._session, path, {"face_model": self.model.name, "crop_side_mm": SIDE_MM})
         self.size = int(known.get("input_size", INPUT_SIZE))
         self._landmarks = self.model.landmarks("ibug68")
 
@@ -36,6 +34,4 @@ class ParameterAligner:
             alignment_from_output(p, s, float(np.squeeze(c)), crop, count)
             for p, s, c, crop in zip(params, log_sigma, confidence, crops, strict=True)
         ]
-        return np.stack([a.project(self._landmarks)[:, :2] for a in alignments]), [
-            a.crop for a in alignments
-        ]
+        return np.stack([a.project(self._landmarks)[:, :2] for a in alignments]), [a.crop for a in alignments]

@@ -16,10 +16,10 @@ def follow(videos, aligner, window=1, detector=None, lost=None):
     The videos go in step, so that the network sees them as a batch. videos: iterables of images (H, W, 3)
     uint8 RGB; aligner: (frames, crops) -> (points (B, 68, 2) px, next crops), where frames[b] is the list of
     the last `window` images of a video, oldest first, the first repeated at the start, and crops[b] the
-    `Crop` estimated in the frame before; detector: image -> list of `Detection`, the embedded one by default;
-    lost: called with the indices of a video and a frame where the detector is asked again. A face starts in the
-    detector's crop, aligned twice. A crop that is not finite or absurd makes the detector look in the next
-    frame; where that finds nothing, the last sane crop serves.
+    `Crop` estimated in the frame before; detector: image -> list of `Detection`, the embedded one if None;
+    lost: called with the indices of a video and a frame where the detector is asked again. A face starts in
+    the detector's crop, aligned twice. A crop that is not finite or absurd makes the detector look in the
+    next frame; where that finds nothing, the last sane crop serves.
     """
     detector = detector or Detector()
     streams = [_Stream(iter(video), window) for video in videos]

@@ -1,4 +1,4 @@
-"""How well and how steadily an aligner follows faces: on SteadyBench against truth, on clips beside MediaPipe."""
+"""How well and how steadily an aligner follows faces: against SteadyBench's truth and beside MediaPipe."""
 
 import warnings
 from contextlib import contextmanager
