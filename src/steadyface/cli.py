@@ -111,15 +111,24 @@ app.add_typer(benchmark, name="benchmark")
 
 
 @app.command()
-def info():
+def info(
+    networks: Annotated[
+        bool, typer.Option("--networks", help="Sizes of every network, beside the papers'.")
+    ] = False,
+):
     """Version, face model, networks, qualities and the machine's part in it."""
     from .info import facts
+    from .info import networks as table
     from .pipeline import QUALITIES
 
-    rows = [*facts(), *((f"quality {name}", what) for name, what in QUALITIES.items())]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        typer.echo(f"{name:<{width}}  {value}")
+    if networks:
+        columns, rows = table()
+        rows = [columns, *rows]
+    else:
+        rows = [*facts(), *((f"quality {name}", what) for name, what in QUALITIES.items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip())
 
 
 @contextmanager

@@ -1,10 +1,16 @@
 """What this installation consists of."""
 
+import json
+import math
 import os
 import platform
 from pathlib import Path
 
+from .errors import InputError
+
 ASSETS = Path(__file__).parent / "assets"
+#: The table of all networks, written by `networks/catalogue.py`.
+NETWORKS = ASSETS / "networks.json"
 
 
 def facts():
@@ -31,6 +37,47 @@ def facts():
     rows.append(("providers", ", ".join(onnxruntime.get_available_providers())))
     rows.append(("processors", str(os.cpu_count())))
     return rows
+
+
+def networks(path=NETWORKS, assets=ASSETS):
+    """Columns and rows, texts, of all networks of the five methods: sizes, the papers' in beside them, files.
+
+    Raises InputError if the table is missing.
+    """
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise InputError(
+            f"the table of networks {path} is missing or broken: install steadyface again"
+        ) from e
+    columns = ("method", "network", "input", "parameters", "paper's", "multiply-adds", "paper's", "shipped")
+    rows = [
+        (
+            *(row["method"], row["network"], row["input"]),
+            *(_short(row["parameters"]), _short(row["paper_parameters"])),
+            *(_short(row["multiply_adds"]), _short(row["paper_multiply_adds"])),
+            _shipped(assets, row["asset"]),
+        )
+        for row in table
+    ]
+    return columns, rows
+
+
+def _short(count):
+    """A count with a unit, three digits of it; "-" for None."""
+    if count is None:
+        return "-"
+    size, unit = next(
+        ((size, unit) for size, unit in ((1e9, "G"), (1e6, "M")) if count >= 0.9995 * size), (1e3, "k")
+    )
+    value = count / size
+    digits = max(0, 2 - int(math.log10(max(value, 1))))
+    return f"{value:.{digits}f} {unit}"
+
+
+def _shipped(assets, name):
+    path = assets / name if name else None
+    return f"{name}, {path.stat().st_size / 1e6:.1f} MB" if path and path.is_file() else "-"
 
 
 def _version(name):

@@ -32,7 +32,7 @@ class SelfRefinementConfig:
     texture_size: int = 256
     texture_width: int = 32
     texture_levels: int = 4
-    irradiance_width: int = 16
+    irradiance_width: int = 8
     irradiance_levels: int = 3
     irradiance_channels: int = 1
     identity_width: int = 128
