@@ -5,6 +5,7 @@ them in order, and a resumed run goes on with the very batches it would have see
 """
 
 import queue
+import time
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.shared_memory import SharedMemory
@@ -12,6 +13,7 @@ from multiprocessing.shared_memory import SharedMemory
 import cv2
 import numpy as np
 
+from ..errors import InputError
 from ..face_model.morphable import load_face_model
 from ..synthesis.backgrounds import smooth_noise
 from .augment import Appearance, AugmentConfig, draw_far_view, draw_view, view_labels, view_pixels
@@ -24,8 +26,10 @@ class BatchConfig:
     """What batches are made of.
 
     sets: folder to share; face_model: as `load_face_model` takes it; clip_length and clip_share: the
-    length n of synthetic clips and the share of a batch that they fill (section 2.4); negatives: share of
-    crops without a roughly centred face; balance: how strongly rare attributes are preferred.
+    length n of synthetic clips and the share of a batch that they fill (section 2.4); clip_motion: "smooth",
+    or "random" for as many pictures of one photograph, turned at random in and out of the plane, which make
+    no clip (table 4's rnd); negatives: share of crops without a roughly centred face; balance: how strongly
+    rare attributes are preferred. Raises InputError for an unknown motion.
     """
 
     sets: dict
@@ -34,10 +38,15 @@ class BatchConfig:
     face_model: str = "anny"
     clip_length: int = 2
     clip_share: float = 0.5
+    clip_motion: str = "smooth"
     negatives: float = 0.06
     balance: float = 0.5
     seed: int = 0
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+
+    def __post_init__(self):
+        if self.clip_motion not in ("smooth", "random"):
+            raise InputError(f"clip_motion must be 'smooth' or 'random', got {self.clip_motion!r}")
 
 
 class BatchMaker:
@@ -71,6 +80,10 @@ class BatchMaker:
         clips = self.clip_rows // max(c.clip_length, 1)
         lengths = [c.clip_length] * clips + [1] * (c.size - self.clip_rows)
         chosen = self.mix.draw(rng, len(lengths))
+        if c.clip_motion == "random" and c.clip_length > 1:
+            groups = int(c.size * c.clip_share) // c.clip_length
+            alike = [self.mix.of_same_still(rng, i, c.clip_length) for i in chosen[:groups]]
+            chosen = np.concatenate([*alike, chosen[groups * c.clip_length :]])
         views = [draw_clip(rng, c.augment, n) if n > 1 else [draw_view(rng, c.augment)] for n in lengths]
         return [self.mix.adjacent(i, n) for i, n in zip(chosen, lengths, strict=True)], views
 
@@ -125,7 +138,7 @@ class BatchMaker:
 
 def clip_rows(config):
     """How many rows of a batch belong to clips: a multiple of clip_length."""
-    length = config.clip_length
+    length = config.clip_length if config.clip_motion == "smooth" else 1
     return int(config.size * config.clip_share) // length * length if length > 1 else 0
 
 
@@ -134,11 +147,11 @@ class BatchStream:
 
     workers: processes; 0 makes batches in this process when asked (tests, debugging). ahead: batches in the
     making. kind: the class that makes batches of a config. Iterating yields dicts as `BatchMaker` returns;
-    their arrays belong to the caller.
+    their arrays belong to the caller. `waited` is how many seconds were spent on waiting for them.
     """
 
     def __init__(self, config, start=0, workers=1, ahead=6, maker=None, kind: type = BatchMaker):
-        self.next = start
+        self.next, self.waited = start, 0.0
         self.workers = workers
         if workers == 0:
             self.maker = maker or kind(config)
@@ -174,6 +187,13 @@ class BatchStream:
         return self
 
     def __next__(self):
+        before = time.monotonic()
+        try:
+            return self._take()
+        finally:
+            self.waited += time.monotonic() - before
+
+    def _take(self):
         number = self.next
         if self.workers == 0:
             self.next += 1

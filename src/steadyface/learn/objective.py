@@ -39,13 +39,14 @@ class Objective:
     """Loss terms of a batch.
 
     points: FacePoints; mean, std: (P,) tensors of the z-score; clip_rows, clip_length: which rows of a
-    batch are clips; lrr: with landmark-regression regularization (section 2.3); beta: of vanilla-joint.
+    batch are clips; lrr: with landmark-regression regularization (section 2.3); beta: of vanilla-joint; lmk:
+    with the same constraint on the landmarks that the parameters give, the paper's comparison with it.
     """
 
-    def __init__(self, points, mean, std, weights, clip_rows=0, clip_length=1, lrr=True, beta=0.5):
+    def __init__(self, points, mean, std, weights, clip_rows=0, clip_length=1, lrr=True, beta=0.5, lmk=False):
         self.points, self.mean, self.std, self.weights = points, mean, std, weights
         self.clip_rows, self.clip_length = clip_rows, clip_length
-        self.lrr, self.beta = lrr, beta
+        self.lrr, self.beta, self.lmk = lrr, beta, lmk
         self.vertex_mean, basis = points.vertex_mean_and_basis()
         self.basis = basis.contiguous()
         self.basis_norm = self.basis.flatten(1).norm(dim=1)
@@ -91,6 +92,12 @@ class Objective:
                 regression.landmarks, truth_68 / CROP_SIDE_MM, face
             )
             total = losses.with_regularization(total, terms["lrr"])
+        if self.lmk:
+            points = predicted["ibug68"][..., :2]
+            terms["lmk"] = losses.landmark_regression_loss(
+                points / CROP_SIDE_MM, truth_68 / CROP_SIDE_MM, face
+            )
+            total = losses.with_regularization(total, terms["lmk"])
         seen = predicted["mediapipe478"][..., :2]
         if w.landmarks or w.openings:
             measured = batch["landmarks478"] * CROP_SIDE_MM
@@ -116,7 +123,7 @@ class Objective:
         if w.confidence:
             terms["confidence"] = losses.confidence_loss(regression.confidence_logit, face)
         for key, term in terms.items():
-            if key not in ("base", "lrr"):
+            if key not in ("base", "lrr", "lmk"):
                 total = total + getattr(w, key) * term
         with torch.no_grad():
             terms["vertex_mm"] = losses.vertex_distance_loss(

@@ -69,14 +69,19 @@ class Run(ABC):
         """Write the checkpoint."""
         save_checkpoint(self.out / "checkpoint.pt", **self.state())
 
-    def progress(self):
-        """How much of the budget is spent, 0 to 1."""
-        return progress_of(self.iteration, self.seconds / 60, self.config.iterations, self.config.minutes)
+    def pictures(self):
+        """Pictures that an iteration sees."""
+        return self.config.batches.size
 
-    def set_rate(self):
-        """Give the optimizer the learning rate of this moment, and return it."""
+    def progress(self, ahead=0):
+        """How much of the budget is spent, 0 to 1, so many iterations ahead."""
         c = self.config
-        rate = c.learning_rate * rate_factor(self.progress(), c.schedule, c.warmup)
+        return progress_of(self.iteration + ahead, self.seconds / 60, c.iterations, c.minutes)
+
+    def set_rate(self, ahead=0):
+        """Give the optimizer the learning rate of this moment, or so many iterations ahead, and return it."""
+        c = self.config
+        rate = c.learning_rate * rate_factor(self.progress(ahead), c.schedule, c.warmup)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["factor"]
         return rate
@@ -112,7 +117,7 @@ class Run(ABC):
         with self.stream() as stream, bar:
             task = bar.add_task("training", total=1.0, state="")
             validated = saved = logged = time.monotonic()
-            images, since = 0, time.monotonic()
+            images, since, waited = 0, time.monotonic(), stream.waited
             sums, count, state = {}, 0, ""
             try:
                 while self.progress() < 1:
@@ -120,25 +125,28 @@ class Run(ABC):
                     terms, winner = self.advance(stream)
                     now = time.monotonic()
                     self.seconds += now - first
-                    images += (self.iteration - before) * c.batches.size
+                    images += (self.iteration - before) * self.pictures()
                     for key, value in terms.items():
                         sums[key] = sums.get(key, 0.0) + float(value)
                     count += 1
                     if now - logged > self.log_every_s or self.progress() >= 1:
                         record = {k: v / count for k, v in sums.items()}
                         speed = images / (now - since)
+                        # The share of the time in which the cores of the network had nothing to do.
+                        waiting = (stream.waited - waited) / (now - since)
                         self.log.write(
                             kind="train", iteration=self.iteration, minutes=self.seconds / 60, winner=winner,
-                            images_per_s=speed, **record,
+                            images_per_s=speed, waiting=waiting, **record,
                         )  # fmt: skip
                         text = f"{self.iteration} it, {speed:.0f} img/s, {record['vertex_mm']:.2f} mm"
                         bar.update(task, completed=self.progress(), state=f"{text} {state}")
                         logged, sums, count, images, since = now, {}, 0, 0, now
+                        waited = stream.waited
                     if now - validated > 60 * c.validate_minutes:
                         results = self.validate()
                         state = ", ".join(f"{k} {v['error']:.2f} %" for k, v in results.items())
                         validated = since = time.monotonic()
-                        images = 0
+                        images, waited = 0, stream.waited
                     if now - saved > 60 * c.checkpoint_minutes:
                         self.save()
                         saved = time.monotonic()

@@ -16,7 +16,8 @@ class Samples:
 
     images: (N, n, n, 3) uint8, showing `PICTURE_MARGIN` of the crop; params: (N, P); landmarks478:
     (N, 478, 2), NaN where unknown; landmark_weight: (N,); attributes: name to (N,), NaN where unknown; clip:
-    (N,) number of the short video that each is a frame of, rising.
+    (N,) number of the short video that each is a frame of, rising; name: (N,) of the photograph that each
+    shows or was made of.
     """
 
     images: np.ndarray
@@ -25,6 +26,7 @@ class Samples:
     landmark_weight: np.ndarray
     attributes: dict
     clip: np.ndarray
+    name: np.ndarray
 
     def __len__(self):
         return len(self.params)
@@ -49,6 +51,7 @@ def load_samples(folder):
             "yaw": np.abs(euler_from_matrix(a["rotation"])[:, 1]),
         },
         a.get("clip", np.arange(len(images))),
+        a["name"],
     )
 
 
@@ -114,6 +117,9 @@ class SampleMix:
             np.concatenate([b + o for b, o in zip(side, offset, strict=True)]) for side in bounds
         )
         self.clip_last = after - 1
+        self.still = np.unique(np.concatenate([s.name for s in self.sets]), return_inverse=True)[1]
+        self.by_still = np.argsort(self.still, kind="stable")
+        self.still_first = np.searchsorted(self.still[self.by_still], np.arange(self.still.max() + 2))
 
     def draw(self, rng, count):
         """(count,) indices."""
@@ -124,6 +130,11 @@ class SampleMix:
         first, last = self.clip_first[index], self.clip_last[index]
         start = max(first, min(index, last - count + 1))
         return np.minimum(start + np.arange(count), last)
+
+    def of_same_still(self, rng, index, count):
+        """(count,) indices: that of `index`, then at random others made of the same photograph, if any."""
+        first, stop = self.still_first[self.still[index]], self.still_first[self.still[index] + 1]
+        return np.append(index, self.by_still[rng.integers(first, stop, count - 1)])
 
     def image(self, index):
         """The (n, n, 3) uint8 picture of an index."""

@@ -34,8 +34,8 @@ class TrainConfig:
     """One training run.
 
     out: folder of checkpoint, log and picture; batches: the data; objective: a name of `STRATEGIES` or
-    "meta-joint"; weights: of the practical terms; lrr, beta, look_ahead: see `Objective`, Algorithm 1's k;
-    minutes, iterations: the budget, whichever ends first; heldout: name to sample folder; threads: of
+    "meta-joint"; weights: of the practical terms; lrr, beta, lmk: see `Objective`; look_ahead: Algorithm
+    1's k; minutes, iterations: the budget, whichever ends first; heldout: name to sample folder; threads: of
     torch; workers: processes that make batches; init_from: an exported ONNX to start from.
     """
 
@@ -45,6 +45,7 @@ class TrainConfig:
     weights: TermWeights = field(default_factory=TermWeights)
     lrr: bool = True
     beta: float = 0.5
+    lmk: bool = False
     look_ahead: int = 100
     width: float = 0.5
     pooling: str = "multilevel"
@@ -148,6 +149,7 @@ class Trainer(Run):
             config.batches.clip_length,
             config.lrr,
             config.beta,
+            config.lmk,
         )
         self.heldout = {
             k: HeldOut(v, self.model, config.batches.image_size) for k, v in config.heldout.items()
@@ -193,17 +195,25 @@ class Trainer(Run):
         c = self.config
         rate = self.set_rate()
         if c.objective == "meta-joint":
-            batches = [next(stream) for _ in range(c.look_ahead + 1)]
+            left = c.iterations - self.iteration if c.iterations else c.look_ahead
+            ahead = min(c.look_ahead, left)
+            batches = [next(stream) for _ in range(ahead + 1)]
+
+            def step(name, numbered):
+                number, batch = numbered
+                self.set_rate(number)
+                return self.step(name, batch)
+
             result = look_ahead(
                 self.network,
                 self.optimizer,
-                batches[:-1],
+                list(enumerate(batches[:-1])),
                 batches[-1],
-                self.step,
+                step,
                 self.vertex_error,
                 META_JOINT,
             )
-            steps, terms, winner = c.look_ahead, result.terms, result.winner
+            steps, terms, winner = ahead, result.terms, result.winner
             self.losses_won.append(winner)
         else:
             winner = STRATEGIES[c.objective](self.progress())

@@ -4,6 +4,7 @@ from collections import deque
 
 import numpy as np
 
+from ...align.crop import Crop
 from ...detect.detector import Detector
 
 #: A crop is absurd if its side is below so many pixels, or above so many times the frame's longer side.
@@ -76,8 +77,10 @@ class _Stream:
 
     def __init__(self, video, window):
         self.video = video
+        self.window = window
         self.frames = deque(maxlen=window)
-        self.crop = self.next_crop = None
+        self.crop: Crop | None = None
+        self.next_crop: Crop | None = None
         self.points = []
 
     def advance(self):
@@ -85,5 +88,5 @@ class _Stream:
         image = next(self.video, None)
         if image is None:
             return False
-        self.frames.extend([image] * (1 if self.frames else self.frames.maxlen))
+        self.frames.extend([image] * (1 if self.frames else self.window))
         return True

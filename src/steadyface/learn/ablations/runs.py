@@ -10,6 +10,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...evaluate.report import Section, Table
+from ...output import make_folder
 from ..kept_result import has_result, kept_result
 from .scores import score
 
@@ -19,13 +20,15 @@ class Variant:
     """One row of a study.
 
     name: of its folder; title: of its row; settings: what is different in it, plain values that `train`
-    understands; paper: name of a figure to the paper's value.
+    understands; paper: name of a figure to the paper's value; least_iterations: a smaller budget leaves the
+    variant out.
     """
 
     name: str
     title: str
     settings: dict = field(default_factory=dict)
     paper: dict = field(default_factory=dict)
+    least_iterations: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Ablation:
     name: of its section, after "ablation_"; command: its command line without options; budget: the default;
     train: (variant, seed, out, budget, show) -> `Trained` or a plain (aligner, window), resumable from what
     it keeps in the folder `out`, None if it was interrupted; tables: `Results` -> (tables, notes) of the
-    section; draw: (runs, seeds, `Results`, folder of pictures) -> pairs of a caption and a file's path.
+    section; draw: (variant and seed to its run's folder, seeds, `Results`, folder of pictures) -> pairs of a
+    caption and a file's path.
     """
 
     name: str
@@ -148,6 +152,8 @@ def run_ablation(
     """
     budget = budget or ablation.budget
     chosen = [ablation.variant(n) for n in only] if only else list(ablation.variants)
+    small = [v for v in chosen if v.least_iterations > budget.iterations]
+    chosen = [v for v in chosen if v not in small]
     began = time.monotonic()
     runs = {v.name: {} for v in chosen}
     for seed in seeds:
@@ -160,7 +166,7 @@ def run_ablation(
     results = Results(tuple(chosen), runs)
     if not any(v.name in results for v in chosen):
         raise InputError(f"no run in {out} is finished: give the command more --minutes")
-    return _section(ablation, results, seeds, budget, out, pictures, only)
+    return _section(ablation, results, seeds, budget, out, pictures, only, small)
 
 
 def _result(ablation, variant, seed, folder, budget, steadybench, clips, show):
@@ -187,11 +193,13 @@ def _plain(x):
     return x if np.isfinite(x) else None
 
 
-def _section(ablation, results, seeds, budget, out, pictures, only):
+def _section(ablation, results, seeds, budget, out, pictures, only, small):
     tables, notes = ablation.tables(results)
     drawn = ()
     if pictures is not None and ablation.draw is not None:
-        drawn = tuple(ablation.draw(lambda v, s: folder_of(out, v, budget, s), seeds, results, pictures))
+        pictures = make_folder(pictures)
+        made = ablation.draw(lambda v, s: folder_of(out, v, budget, s), seeds, results, pictures)
+        drawn = tuple((caption, f"{pictures.name}/{path.name}") for caption, path in made)
     words = [
         ablation.command,
         f"--iterations {budget.iterations} --batch {budget.batch} --seeds {len(seeds)}",
@@ -202,12 +210,12 @@ def _section(ablation, results, seeds, budget, out, pictures, only):
         title=ablation.title,
         command=" ".join(words),
         tables=tuple(tables),
-        notes=(_budget_note(results, budget, seeds), *notes),
+        notes=tuple(n for n in (_budget_note(results, budget, seeds, small), *notes) if n),
         pictures=drawn,
     )
 
 
-def _budget_note(results, budget, seeds):
+def _budget_note(results, budget, seeds, small):
     sets = " and ".join(Path(s).name for s in budget.sets)
     each = {v.title: len(results.runs[v.name]) for v in results.variants}
     missing = [t for t, n in each.items() if n == 0]
@@ -219,6 +227,8 @@ def _budget_note(results, budget, seeds):
         f"{seeds_note(seeds)}; {minutes:.0f} minutes of training in all. That is a small fraction of a "
         "paper's training: orders compare, sizes do not."
     )
+    if small:
+        text += f" The budget is too small for {', '.join(v.title for v in small)}."
     if missing:
         text += f" Not finished: {', '.join(missing)}."
     if fewer:
@@ -273,7 +283,8 @@ def order_table(results, claims, caption="Published orders, and whether they hol
         published = "–" if None in known else f"{known[0]:g} {sign} {known[1]:g}"
         cells = dict.fromkeys(columns)
         for figure, column in claim.ours.items():
-            said = _held(*results.pairs(a.name, b.name, figure), claim.higher)
+            ours = results.pairs(a.name, b.name, figure)
+            said = _held(ours[0], ours[1], claim.higher)
             if said is not None:
                 cells[column], holds = said
                 made[column] += 1

@@ -1,8 +1,5 @@
 """How well and how steadily an aligner follows faces: against SteadyBench's truth and beside MediaPipe."""
 
-import warnings
-from contextlib import contextmanager
-
 import numpy as np
 
 from ...evaluate.clips import interocular
@@ -47,7 +44,7 @@ def score_steadybench(aligner, window, clips, detector=None):
         assert clip.landmarks is not None
         truth = clip.landmarks[..., :2]
         length = normalizer_of(truth, "interocular")
-        found = np.isfinite(points).all((1, 2))
+        found = _found(points)
         known = np.where(found[:, None, None], truth, np.nan)
         errors = nme_per_frame(points, known, "bbox_diagonal")
         diagonal.append(np.where(found, errors, np.inf))
@@ -87,7 +84,7 @@ def score_clips(aligner, window, clips, detector=None):
         assert clip.landmarks is not None
         reference, points = clip.landmarks[:, INNER_51, :2], track[:, 17:]
         length = interocular(reference)
-        found = np.isfinite(points).all((1, 2))
+        found = _found(points)
         known = np.where(found[:, None, None], reference, np.nan)
         rows.append(
             {
@@ -98,6 +95,10 @@ def score_clips(aligner, window, clips, detector=None):
             }
         )
     return {k: _median(r[k] for r in rows) for k in rows[0]} | {"clips_losses": losses[0]}
+
+
+def _found(points):
+    return np.all(np.isfinite(points), axis=(1, 2))
 
 
 def _counter():
@@ -118,14 +119,7 @@ def _median(values):
 
 
 def _over(function, values):
-    with _quiet():
-        values = list(values)
-        return float(function(values)) if values else float("nan")
-
-
-@contextmanager
-def _quiet():
-    # A mean of nothing is NaN here, which the report shows as a dash.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        yield
+    values = list(values)
+    if not np.isfinite(values).any():
+        return float("nan")
+    return float(function(values))
