@@ -45,7 +45,7 @@ def export_flow(network, path, model_name, vertices, iterations=None, tolerance=
         inputs["guess"] = torch.rand(2, len(vertices), 2, generator=generator) * size
     inference = _Inference(network, iterations).eval()
     graph = onnx.load_from_string(_trace(inference, inputs))
-    _halve(graph.graph)
+    store_half(graph.graph)
     metadata = {
         "face_model": model_name,
         "crop_side_mm": f"{CROP_SIDE_MM:g}",
@@ -64,7 +64,7 @@ def export_flow(network, path, model_name, vertices, iterations=None, tolerance=
         temporary.write_bytes(data)
 
 
-def _halve(graph, least=1000):
+def store_half(graph, least=1000):
     """Store the graph's float32 matrices of at least so many numbers as float16; onnxruntime turns them back
     once, when it opens the file."""
     from onnx import TensorProto, helper, numpy_helper

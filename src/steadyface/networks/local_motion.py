@@ -80,15 +80,13 @@ class _Encoder(nn.Module):
             if not strided:
                 layers.append(nn.MaxPool3d(two) if is_3d else nn.MaxPool2d(two))
         self.layers = nn.Sequential(*layers)
-        # Twice as fast on a CPU.
+        # Maps in this order are half the work on a CPU; they take it over from the weights.
         self.to(memory_format=torch.channels_last_3d if is_3d else torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images):
         if self.is_3d:
-            maps = images.transpose(1, 2).contiguous(memory_format=torch.channels_last_3d)
-            return self.layers(maps).transpose(1, 2)
-        maps = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        return self.layers(maps).unflatten(0, (-1, images.shape[1]))
+            return self.layers(images.transpose(1, 2)).transpose(1, 2)
+        return self.layers(images.flatten(0, 1)).unflatten(0, (-1, images.shape[1]))
 
 
 class PeepholeLSTM(nn.Module):
@@ -136,7 +134,7 @@ class PeepholeLSTM(nn.Module):
 class LocalMotion(nn.Module):
     """One of the six networks: a window of crops to the landmarks of its last frame.
 
-    forward: (N, T, 3, S, S) RGB 0..255, oldest first, -> coordinates (N, 68, 2) in crop sides from the crop's
+    forward: (N, T, 3, S, S) RGB 0..255, oldest first, of which the last `used_frames` count, -> coordinates (N, 68, 2) in crop sides from the crop's
     middle, [-0.5, 0.5] inside it, or heatmaps (N, 68, S, S). `landmarks` gives coordinates of both.
     """
 
@@ -200,7 +198,7 @@ class LocalMotion(nn.Module):
 
     def forward(self, images):
         c = self.config
-        images = (images[:, c.window - c.used_frames :] - self.pixel_mean) / self.pixel_std
+        images = (images[:, -c.used_frames :] - self.pixel_mean) / self.pixel_std
         maps = self.encoder(images)
         if not c.heatmaps:
             features = maps.flatten(2) if c.late else maps.flatten(1)
@@ -231,7 +229,7 @@ def read_heatmaps(maps):
     steps = []
     for place, stride in ((x, 1), (y, size)):
         inside = (place > 0) & (place < size - 1)
-        index = torch.where(inside, at, torch.full_like(at, size + 1))
+        index = torch.clamp(at, stride, flat.shape[-1] - 1 - stride)
         low, middle, high = (
             torch.gather(logs, 2, (index + k * stride).unsqueeze(-1)).squeeze(-1) for k in (-1, 0, 1)
         )
