@@ -158,6 +158,17 @@ def train(
 
 
 @benchmark.command()
+def networks(out: Docs = Path("docs")):
+    """Parameters, multiply-adds and time a frame of every network, beside the papers' figures."""
+    from .network_speed import measure_networks
+    from .report import save
+
+    with progress_bar() as tell:
+        section = measure_networks(progress=_told(tell, "networks"))
+    typer.echo(save(section, out))
+
+
+@benchmark.command()
 def fit(
     faces: Annotated[int, typer.Option(help="Faces to fit.", min=2)] = 128,
     out: Docs = Path("docs"),
@@ -230,6 +241,40 @@ def views(
     plan = StudyPlan(FilmPlan(people), points)
     with progress_bar() as tell:
         section = run_study(root, plan, portraits, processes, _told(tell, "people"))
+    typer.echo(save(section, out))
+
+
+@benchmark.command()
+def ablation(
+    name: Annotated[str, typer.Argument(help="3ddfa_v2, displacement or local_motion.", show_default=False)],
+    runs: Annotated[Path, typer.Option(help="Folder of the trainings.")] = Path("runs/ablation"),
+    iterations: Annotated[int | None, typer.Option(help="Optimizer steps of every variant.", min=1)] = None,
+    batch: Annotated[int | None, typer.Option(help="Pictures of a step.", min=1)] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of every variant.", min=1)] = 1,
+    only: Annotated[list[str] | None, typer.Option(help="Variant; give it again for more.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Pictures and share: FOLDER=0.6")] = None,
+    steadybench: Annotated[Path, typer.Option(help="Folder of the benchmark.")] = Path("cache/steadybench"),
+    videos: Annotated[Path, typer.Option(help="Folder of clips with mediapipe478.npz.")] = Path(
+        "../shared/data/videos"
+    ),
+    minutes: Annotated[
+        float | None, typer.Option(help="Begin no training after so many; 0 reports what there is.")
+    ] = None,
+    threads: Annotated[int, typer.Option(help="Threads of the network.", min=1)] = 1,
+    out: Docs = Path("docs"),
+):
+    """A paper's ablation study at an equal budget; what is finished is kept, what was interrupted goes on."""
+    from ..learn.ablations import find_ablation
+    from ..learn.ablations.runs import run_ablation, with_options
+    from ..learn.settings import read_shares
+    from .report import save
+
+    study = find_ablation(name)
+    budget = with_options(study.budget, iterations, batch, read_shares(sets or ()), threads)
+    section = run_ablation(
+        *(study, runs / name, range(seeds), budget, only, steadybench, videos, minutes),
+        pictures=out / "images",
+    )
     typer.echo(save(section, out))
 
 

@@ -26,7 +26,8 @@ ORDER = (
         "views_live",
         "views_exact",
     ),
-    *("flow", "train", "film", "fwpdc", "ssme", "rasterize"),
+    *("flow", "ablation_3ddfa_v2", "ablation_displacement", "ablation_local_motion", "networks"),
+    *("train", "film", "fwpdc", "ssme", "rasterize"),
 )
 _PACKAGES = ("steadyface", "numpy", "onnxruntime", "opencv-python-headless", "av")
 _COMPARE = {"<=": lambda a, b: a <= b, ">=": lambda a, b: a >= b, "<": lambda a, b: a < b}
