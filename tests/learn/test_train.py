@@ -108,7 +108,7 @@ def test_train_exports_what_it_can_start_from(config, tmp_path):
 
     session = onnxruntime.InferenceSession(str(out / "regressor.onnx"))
     metadata = session.get_modelmeta().custom_metadata_map
-    assert metadata == {"face_model": "tiny", "crop_side_mm": "220"}
+    assert metadata == {"face_model": "tiny", "crop_side_mm": "220", "input_size": "120"}
     shapes = [o.shape for o in session.run(None, {"image": np.zeros((3, 3, 120, 120), np.float32)})]
     assert shapes == [(3, 22), (3, 68), (3,)]
 

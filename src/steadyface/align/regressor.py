@@ -16,7 +16,7 @@ ASSET = Path(__file__).parent.parent / "assets" / "regressor.onnx"
 
 
 class Regressor:
-    """The embedded 3DDFA_V2-style network: call it with an image and the crops of its faces."""
+    """A network of 3DMM parameters, the embedded one by default: call it with an image and crops of it."""
 
     def __init__(self, model=None, path=ASSET, threads=1):
         """model: the `MorphableModel` it was trained for, the embedded one by default; threads: of one run.
@@ -26,16 +26,20 @@ class Regressor:
         self.model = model or load_face_model()
         self.path = Path(path)
         self._session = open_session(self.path, threads)
-        self._check()
+        #: Side of the network's input, pixels.
+        self.size = self._check()
 
     def _check(self):
-        check_metadata(self._session, self.path, {"face_model": self.model.name, "crop_side_mm": SIDE_MM})
+        needed = {"face_model": self.model.name, "crop_side_mm": SIDE_MM}
+        metadata = check_metadata(self._session, self.path, needed)
         count = 12 + self.model.identity_count + self.model.expression_count
         got = {o.name: o.shape[-1] for o in self._session.get_outputs()}.get("params")
         if got != count:
             raise InputError(
                 f"{self.path} gives {got} parameters, the face model {self.model.name} has {count}"
             )
+        # Files of before there were networks of other sizes do not tell.
+        return int(metadata.get("input_size", INPUT_SIZE))
 
     def __call__(self, image, crops):
         """One `Alignment` for each crop, all crops in one run.
@@ -45,7 +49,7 @@ class Regressor:
         if not crops:
             return []
         image = check_image(image)
-        batch = cv2.dnn.blobFromImages([crop.extract(image, INPUT_SIZE) for crop in crops])
+        batch = cv2.dnn.blobFromImages([crop.extract(image, self.size) for crop in crops])
         names = ["params", "log_sigma", "confidence"]
         params, log_sigma, confidence = map(np.asarray, self._session.run(names, {"image": batch}))
         count = self.model.identity_count

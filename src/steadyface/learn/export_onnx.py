@@ -13,6 +13,7 @@ from torch import nn
 from ..errors import OutputError
 from ..networks.complexity import multiply_adds, parameter_count
 from ..output import replacing
+from .flow_export import store_half
 from .parameters import CROP_SIDE_MM
 
 
@@ -26,11 +27,12 @@ class _Inference(nn.Module):
         return r.params, r.log_sigma, torch.sigmoid(r.confidence_logit)
 
 
-def export(network, path, face_model_name, tolerance=1e-3):
-    """Write a `FaceRegressor` as ONNX and check that onnxruntime agrees with torch.
+def export(network, path, face_model_name, tolerance=1e-3, half=False):
+    """Write a `FaceRegressor` or `DisplacementRegressor` as ONNX, and check it against torch.
 
     Input "image" (N, 3, size, size) float32 RGB 0..255; outputs "params" (N, P) in real units, "log_sigma"
-    (N, 68) and "confidence" (N,). Weights keep their names, so that `start_weights` can read them back.
+    (N, 68) and "confidence" (N,). Metadata: face_model, crop_side_mm and input_size, the side. Weights keep
+    their names, so that `start_weights` can read them back. half: store large weights in half precision;
     tolerance: largest difference allowed, relative to the outputs' deviation over random pictures. Raises
     OutputError if it is exceeded or the file cannot be written.
     """
@@ -41,7 +43,14 @@ def export(network, path, face_model_name, tolerance=1e-3):
     with replacing(path) as temporary:
         _trace(network, image, temporary)
         graph = onnx.load(temporary)
-        for key, value in {"face_model": face_model_name, "crop_side_mm": f"{CROP_SIDE_MM:g}"}.items():
+        if half:
+            store_half(graph.graph)
+        metadata = {
+            "face_model": face_model_name,
+            "crop_side_mm": f"{CROP_SIDE_MM:g}",
+            "input_size": f"{network.size}",
+        }
+        for key, value in metadata.items():
             graph.metadata_props.add(key=key, value=value)
         onnx.checker.check_model(graph)
         data = graph.SerializeToString()

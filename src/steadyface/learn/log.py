@@ -43,7 +43,7 @@ def plot(log_path, picture_path):
     heldout = [r for r in records if r["kind"] == "heldout"]
     figure = Figure(figsize=(11, 7), layout="constrained")
     axes = figure.subplots(2, 2)
-    not_terms = {"kind", "iteration", "minutes", "rate", "images_per_s", "winner", "gradient"}
+    not_terms = {"kind", "iteration", "minutes", "rate", "images_per_s", "waiting", "winner", "gradient"}
     keys = sorted({k for r in train for k in r} - not_terms)
     for key in keys:
         rows = [(r["iteration"], r[key]) for r in train if key in r]

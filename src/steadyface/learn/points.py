@@ -55,6 +55,15 @@ class FacePoints(nn.Module):
         points = (shape @ similarity[..., :3].mT + similarity[:, None, :, 3]) * CROP_SIDE_MM
         return dict(zip(self.counts, points.split(list(self.counts.values()), 1), strict=True))
 
+    def ibug68(self, params):
+        """The 68 landmarks alone: p (N, P) -> (N, 68, 3), as of `forward`."""
+        stop = self.counts["vertices"] + self.counts["ibug68"]
+        part = slice(self.counts["vertices"], stop)
+        similarity, identity, expression = split(params, self.identity_count)
+        alpha = torch.cat([identity, expression], -1)
+        shape = self.mean[part] + (alpha @ self.basis[:, 3 * part.start : 3 * stop]).unflatten(1, (-1, 3))
+        return (shape @ similarity[..., :3].mT + similarity[:, None, :, 3]) * CROP_SIDE_MM
+
     def vertex_mean_and_basis(self):
         """Mean (V, 3) and basis (K + E, V, 3) of the vertex subset alone."""
         v = self.counts["vertices"]

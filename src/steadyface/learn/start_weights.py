@@ -30,7 +30,8 @@ def read_weights(path):
     arrays = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     weights, folded = {}, set()
     for key, value in arrays.items():
-        found = _NAME.fullmatch(key.removesuffix("_quantized"))
+        # What is stored in half precision (flow_export.py) is named so.
+        found = _NAME.fullmatch(key.removesuffix("_quantized").removesuffix(".half"))
         if found is None or key.endswith(("_scale", "_zero_point")):
             continue
         if key.endswith("_quantized"):

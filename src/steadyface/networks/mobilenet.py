@@ -94,13 +94,13 @@ class Regression(NamedTuple):
     """What the regressor says of N crops.
 
     z: (N, P) z-scored parameters; params: (N, P) in real units (see learn/parameters.py); landmarks:
-    (N, 68, 2) crop units, from the extra head of section 2.3; log_sigma: (N, 68) natural log of the
-    standard deviation of each iBUG-68 landmark, crop units; confidence_logit: (N,).
+    (N, 68, 2) crop units, from the extra head of section 2.3, None without one; log_sigma: (N, 68) natural
+    log of the standard deviation of each iBUG-68 landmark, crop units; confidence_logit: (N,).
     """
 
     z: torch.Tensor
     params: torch.Tensor
-    landmarks: torch.Tensor
+    landmarks: torch.Tensor | None
     log_sigma: torch.Tensor
     confidence_logit: torch.Tensor
 
