@@ -19,8 +19,8 @@ class WindowConfig:
 
     folder: short videos as `load_sequences` reads them; first, last: the part of the videos that is used;
     size: windows in a batch; window: frames of one; image_size: side of the crops, px; still: share of
-    windows that show one frame again and again, as a stream begins. Blur and grain are drawn in pixels, of which
-    these small crops have few: less often than of larger ones.
+    windows that show one frame again and again, as a stream begins. Blur and grain are drawn in pixels, of
+    which these small crops have few: less often than of larger ones.
     """
 
     folder: str

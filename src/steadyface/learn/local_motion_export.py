@@ -39,8 +39,8 @@ def export_local_motion(network, path, sigma, weights="half", metadata=None):
     looks at; outputs "landmarks" (N, 68, 2) of the last one in sides of the square and "peak" (N, 68), the
     heatmaps' height there or 1. sigma: (68,) standard deviation of a coordinate of each landmark in sides of
     the square; weights: of `WEIGHTS`; metadata: more of it, name to text. Metadata: markup, window,
-    input_size, square_mm and square_below (see `align.face_square`), landmark_sigma. Raises InputError for unknown
-    weights, OutputError if the file differs by more than `TOLERANCE` or cannot be written.
+    input_size, square_mm and square_below (see `align.face_square`), landmark_sigma. Raises InputError for
+    unknown weights, OutputError if the file differs by more than `TOLERANCE` or cannot be written.
     """
     import onnx
 

@@ -13,12 +13,13 @@ import typer
 
 from ..align.face_square import FACE_SIDE_MM
 from ..errors import InputError
+from ..face_model.morphable import load_face_model
 from ..networks.local_motion import NETWORKS, LocalMotion, LocalMotionConfig, draw_heatmaps
 from .batches import BatchStream
 from .checkpoint import Average, load_checkpoint
 from .local_motion_batches import WindowConfig, WindowMaker
 from .local_motion_export import export_local_motion
-from .local_motion_validate import HeldOutWindows, to_network
+from .local_motion_validate import HeldOutWindows, calibrate, to_network
 from .log import Log
 from .run import Run
 from .settings import with_setting
@@ -165,6 +166,18 @@ class LocalMotionTrainer(Run):
         return {**terms, "rate": rate}, "l2"
 
 
+def export_run(trainer):
+    """Write a run's averaged network to ``local_motion.onnx`` in its folder, with what its held-out windows
+    say of it. Returns the path."""
+    c = trainer.config
+    network = trainer.average.module.cpu()
+    faces = trainer.heldout["videos"]
+    known = calibrate(network, faces, HeldOutWindows(c.batches, away=True), load_face_model())
+    path = trainer.out / "local_motion.onnx"
+    export_local_motion(network, path, faces.sigma(network), c.weights, known)
+    return path
+
+
 def train_local_motion(config, resume=False, show=True):
     """Train one of the networks, and export its averaged weights to ``out/local_motion.onnx``.
 
@@ -174,10 +187,7 @@ def train_local_motion(config, resume=False, show=True):
     keep_memory()
     trainer = LocalMotionTrainer(config, resume)
     results = trainer.run(show)
-    network = trainer.average.module.cpu()
-    heldout = trainer.heldout["videos"]
-    path = trainer.out / "local_motion.onnx"
-    export_local_motion(network, path, heldout.sigma(network), weights=config.weights)
+    export_run(trainer)
     return results
 
 

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from ..align.face_of_landmarks import FaceOfLandmarks
+from ..align.face_square import FACE_SIDE_MM
 from ..evaluate.metrics import auc_fr, nme_per_frame
 from ..points.ibug68_mirror import IBUG68_MIRROR
-from .augment import View
+from .augment import View, draw_far_view
 from .local_motion_batches import strayed, window_of
 from .sequences import load_sequences
 
@@ -16,11 +18,11 @@ class HeldOutWindows:
     """Windows of videos that no training sees, through crops that miss a little, always the same ones.
 
     config: `WindowConfig`, whose folder, window and image_size are taken; first, last: the part of the
-    videos; limit: at most so many windows, evenly spread. Crops stray by 3 % of the side, 5 % in scale and 5 degrees
-    (standard deviations).
+    videos; limit: at most so many windows, evenly spread; away: look beside the faces. Crops stray by 3 % of
+    the side, 5 % in scale and 5 degrees (standard deviations).
     """
 
-    def __init__(self, config, first=0.9, last=1.0, limit=300, seed=0):
+    def __init__(self, config, first=0.9, last=1.0, limit=300, seed=0, away=False):
         sequences = load_sequences(config.folder)
         videos = replace(config, first=first, last=last).videos(len(sequences))
         starts = range(0, sequences.frames - config.window + 1, config.window)
@@ -31,7 +33,7 @@ class HeldOutWindows:
         for i in chosen:
             n = rng.standard_normal(4)
             view = View(False, float(np.exp(0.05 * n[0])), float(np.radians(5) * n[1]), 0.03 * n[2:])
-            crop = strayed(sequences.crops[windows[i][-2]], view)
+            crop = strayed(sequences.crops[windows[i][-2]], draw_far_view(rng) if away else view)
             pictures, points = window_of(sequences, windows[i], crop, config.image_size)
             images.append(pictures)
             landmarks.append(points)
@@ -72,6 +74,28 @@ class HeldOutWindows:
         squares = (error**2).mean((0, 2))
         squares = 0.5 * (squares + squares[IBUG68_MIRROR])
         return np.sqrt(np.maximum(squares, 0.25 * squares.mean()))
+
+
+def calibrate(network, faces, away, model):
+    """What the runtime needs to know how likely landmarks are a face's: the export's metadata, name to text.
+
+    faces, away: `HeldOutWindows` of faces and of what is none; model: `MorphableModel`. usual_mm: median
+    residual of the model's fit to the landmarks of faces; doubtful_mm: between the 95th percentile of it and
+    the median of what is no face, but beyond nearly all faces; usual_peak: of heatmaps on faces.
+    """
+    fitting = FaceOfLandmarks(model, FACE_SIDE_MM * faces.sigma(network))
+    residuals, peaks = [], []
+    for windows in (faces, away):
+        points, peak = windows.predict(network)
+        # In pixels of a square of a usual size.
+        residuals.append(fitting.fit(200.0 * points.astype(float))[1])
+        peaks.append(peak.mean())
+    usual, high, most = np.percentile(residuals[0], [50, 95, 99])
+    between = np.sqrt(high * np.median(residuals[1]))
+    known = {"usual_mm": usual, "doubtful_mm": max(between, 1.3 * most)}
+    if network.config.heatmaps:
+        known["usual_peak"] = peaks[0]
+    return {key: f"{value:.5g}" for key, value in known.items()}
 
 
 def to_network(images):

@@ -204,6 +204,25 @@ def _profile(time_s, rng):
     return out
 
 
+def _one(*most):
+    """A gesture of one movement: to one side, to the other and back to rest, once.
+
+    most: pairs of a channel and how far, in radians or mm.
+    """
+
+    def gesture(time_s, rng):
+        length, side = time_s[-1] + 1e-3, rng.choice([-1.0, 1.0])
+        shares = np.cumsum(rng.uniform(0.8, 1.2, 5) * [0.15, 0.7, 1.2, 0.8, 0.15])
+        far = side * np.array([0, 1, -1, 0]) * rng.uniform(0.85, 1.15, 4)
+        keys = [(length * s / shares[-1], f) for s, f in zip(shares, far, strict=False)]
+        out = np.zeros((len(time_s), 6))
+        for channel, size in most:
+            out[:, channel] = size * minimum_jerk(time_s, keys)
+        return out
+
+    return gesture
+
+
 def _none(time_s, rng):
     return np.zeros((len(time_s), 6))
 
@@ -232,6 +251,15 @@ MOTIONS = {
     "free": MotionClass(1.3, 1.3, _free),
     "fast": MotionClass(0.9, 1.0, _fast),
     "profile": MotionClass(0.6, 0.7, _profile),
+}
+#: One movement each, as recorded for SNaP-2DFe (Allaert et al. 2018); nobody holds quite still.
+SINGLE_MOTIONS = {
+    "single-nothing": MotionClass(0.1, 0.1),
+    "single-diag": MotionClass(0.1, 0.1, _one((0, 12 * _DEG), (1, 22 * _DEG))),
+    "single-pitch": MotionClass(0.1, 0.1, _one((0, 18 * _DEG))),
+    "single-roll": MotionClass(0.1, 0.1, _one((2, 22 * _DEG))),
+    "single-tx": MotionClass(0.1, 0.1, _one((3, 80.0))),
+    "single-yaw": MotionClass(0.1, 0.1, _one((1, 30 * _DEG))),
 }
 #: Distance to the camera is measured by the size of the face, which a talking mouth disturbs; this share of
 #: it makes heads go to and fro as much as sideways.
@@ -263,9 +291,10 @@ def draw_motion(name, count, fps, rng, spectra=None):
 
     spectra: default the measured ones. Raises InputError for an unknown class with the known ones.
     """
-    if name not in MOTIONS:
-        raise InputError(f"unknown head motion {name!r}: know {', '.join(MOTIONS)}")
-    kind, spectra = MOTIONS[name], spectra or load_spectra()
+    known = {**MOTIONS, **SINGLE_MOTIONS}
+    if name not in known:
+        raise InputError(f"unknown head motion {name!r}: know {', '.join(known)}")
+    kind, spectra = known[name], spectra or load_spectra()
     amount = np.repeat([kind.angles, kind.places], 3) * rng.uniform(0.8, 1.25, 6)
     amount[5] *= _DEPTH
     density = spectra.shape * (amount * spectra.level[:, 1])[:, None] ** 2

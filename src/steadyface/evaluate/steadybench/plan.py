@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from ...errors import InputError
-from .motion import MOTIONS
+from .motion import MOTIONS, SINGLE_MOTIONS
 from .performance import SPEECH, check_expression
 
 #: What each category asks of a tracker.
@@ -88,8 +88,9 @@ class ClipPlan:
     """What is filmed in one clip; with the package's version and the textures it fixes every pixel.
 
     name: also its folder's; category: of `CATEGORIES`; condition: of `CONDITIONS`; motion: of
-    `motion.MOTIONS`; expression: as `performance.perform` takes it; tone: how dark the person's skin is among
-    all, 0..1; seed: of all that is drawn; frames, fps, size (width, height): of the video.
+    `motion.MOTIONS` or `SINGLE_MOTIONS`; expression: as `performance.perform` takes it; tone: how dark the
+    person's skin is among all, 0..1; seed: of all that is drawn; frames, fps, size (width, height): of the
+    video.
     """
 
     name: str
@@ -107,7 +108,7 @@ class ClipPlan:
         for value, known, what in (
             (self.category, CATEGORIES, "category"),
             (self.condition, CONDITIONS, "condition"),
-            (self.motion, MOTIONS, "head motion"),
+            (self.motion, {**MOTIONS, **SINGLE_MOTIONS}, "head motion"),
         ):
             if value not in known:
                 raise InputError(f"unknown {what} {value!r}: know {', '.join(known)}")

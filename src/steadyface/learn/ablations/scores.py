@@ -33,8 +33,8 @@ def score_steadybench(aligner, window, clips, detector=None):
 
     Over the 68 points of all frames, hidden ones too: nme (percent, by bbox_sqrt), nme_A, nme_B, nme_C by
     category, nme_interocular; auc_8, fr_8, auc_4, fr_4 of the errors by the box' diagonal, percent, a frame
-    without points being a failure; means of clips of stability (percent) and nmf; medians of clips of jitter
-    (percent of inter-ocular) and lag (frames behind the truth); jitter_truth; losses, how often the detector
+    without points being a failure, and auc_8_A, fr_8_A and so on by category; means of clips of stability
+    (percent) and nmf; medians of clips of jitter (percent of inter-ocular) and lag (frames behind the truth); jitter_truth; losses, how often the detector
     was asked again; found, percent of the frames.
     """
     losses, lost = _counter()
@@ -66,8 +66,11 @@ def score_steadybench(aligner, window, clips, detector=None):
         figures[f"nme_{category}"] = _mean(r["nme"] for r in rows if r["category"] == category)
     figures |= {k: _median(r[k] for r in rows) for k in ("jitter", "jitter_truth", "lag")}
     for threshold in THRESHOLDS:
-        auc, failures = auc_fr(np.concatenate(diagonal), threshold)
-        figures |= {f"auc_{threshold}": auc, f"fr_{threshold}": failures}
+        for category in ("", "A", "B", "C"):
+            errors = [e for e, r in zip(diagonal, rows, strict=True) if category in ("", r["category"])]
+            name = f"{threshold}_{category}".rstrip("_")
+            if errors:
+                figures[f"auc_{name}"], figures[f"fr_{name}"] = auc_fr(np.concatenate(errors), threshold)
     return figures | {"losses": losses[0]}
 
 
