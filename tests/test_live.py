@@ -54,6 +54,27 @@ def test_one_frame_gives_landmarks_vertices_and_expressions(tiny_model):
     assert face.confidence > 0.8
 
 
+def test_an_aligner_with_a_memory_forgets_when_no_face_is_followed(tiny_model):
+    scene = Scene([seen_during(still_face(tiny_model), (0, 6), (9, 20))])
+    now, forgotten = [0], []
+
+    class Remembering:
+        def __call__(self, image, crops):
+            return scene.regressor(image, crops)
+
+        def reset(self):
+            forgotten.append(now[0])
+
+    live = LiveTracker(model=tiny_model, detector=scene.detector, regressor=Remembering())
+    for video in range(2):
+        with live:
+            for i in range(16):
+                now[0] = i
+                # A face that is lost is looked for at once.
+                assert bool(live(scene.image(i), 100 * video + i)) == bool(scene.truth(i))
+    assert forgotten == [0, 7, 8, 9] * 2
+
+
 def test_a_face_that_leaves_is_lost_and_looked_for(tiny_model):
     scene = Scene([seen_during(still_face(tiny_model), (0, 10))])
     frames = run(scene, tiny_model, 20)

@@ -113,9 +113,9 @@ class LiveTracker:
         settings=LiveSettings(),
     ):
         """model: `MorphableModel`; detector: image to list of detections, each with its `crop` and score;
-        regressor: (image, crops) to list of `Alignment`: the embedded ones by default. max_faces: most
-        faces followed at once; threads: of the embedded alignment network; method: a key of
-        `ALIGNMENT_METHODS`, which embedded network aligns.
+        regressor: (image, crops) to list of `Alignment`, with a `reset` if it remembers frames: the embedded
+        ones by default. max_faces: most faces followed at once; threads: of the embedded alignment network;
+        method: a key of `ALIGNMENT_METHODS`, which embedded network aligns.
 
         Raises InputError if max_faces is less than one, for an unknown method and a missing network.
         """
@@ -133,6 +133,8 @@ class LiveTracker:
         self.settings = settings
         self._detector = detector
         self._regressor = regressor
+        # Frames from before a face was lost, or of another video, say nothing of the next.
+        self._forget = getattr(regressor, "reset", lambda: None)
         self._filter = CausalFilter(self.model, settings.filter)
         self._ids = FaceIds(settings.ids)
         self._followed: dict[int, _Followed] = {}
@@ -154,6 +156,8 @@ class LiveTracker:
         frame = check_image(frame)
         if not np.isfinite(time_s):
             raise InputError(f"the time of a frame must be a finite number of seconds, got {time_s}")
+        if not self._followed:
+            self._forget()
         detect = cache(lambda: self._detector(frame))
         found = self._follow(frame, time_s, detect)
         lost = len(found) < len(self._followed)

@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import time
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
@@ -24,8 +23,6 @@ from steadyface.evaluate.prediction import Prediction
 from steadyface.evaluate.protocol import Contender
 from steadyface.evaluate.speed import STAGES, OneCore, fit_row, measure_live, random_faces
 from steadyface.evaluate.steadybench.make import VERSION
-from steadyface.evaluate.training_speed import TimedStream, write_drawn_samples
-from steadyface.learn.samples import load_samples
 
 
 def invoke(*args):
@@ -33,7 +30,8 @@ def invoke(*args):
 
 
 @pytest.mark.parametrize(
-    "name", ["steadybench", "live", "train", "fit", "film", "clips", "portraits", "views", "report"]
+    "name",
+    ["steadybench", "live", "networks", "train", "fit", "film", "clips", "portraits", "views", "report"],
 )
 def test_every_benchmark_has_a_help(name):
     result = invoke("benchmark", name, "--help")
@@ -268,30 +266,6 @@ def test_filming_is_timed(monkeypatch):
     assert table.columns == ("what", "1 core", "2 cores")
     assert [row[1:] for row in table.rows] == [(20, 40), (20, 40)]
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
-
-
-def test_drawn_samples_are_a_sample_set(tiny_model, tmp_path):
-    write_drawn_samples(tmp_path / "samples", tiny_model, count=6)
-    samples = load_samples(tmp_path / "samples")
-    assert samples.images.shape == (6, 160, 160, 3)
-    assert samples.params.shape == (6, 12 + 6 + 4)
-    # The dots lie where the labels say.
-    x, y = np.round(120 * samples.landmarks478[0, 7] + 79.5).astype(int)
-    np.testing.assert_array_equal(samples.images[0, y, x], (220, 180, 160))
-
-
-def test_waiting_for_batches_is_timed():
-    class Slow:
-        next = 5
-
-        def __next__(self):
-            time.sleep(0.02)
-            return "batch"
-
-    stream = TimedStream(Slow())
-    assert [next(stream), next(stream)] == ["batch", "batch"]
-    assert 0.04 <= stream.seconds < 0.4
-    assert stream.next == 5
 
 
 def test_without_matplotlib_nothing_is_begun(tmp_path, monkeypatch):

@@ -143,17 +143,19 @@ def live(
 @benchmark.command()
 def train(
     iterations: Annotated[int, typer.Option(help="Iterations that count.", min=1)] = 30,
-    batch: Annotated[int, typer.Option(help="Crops in a batch.", min=1)] = 96,
     threads: Annotated[int, typer.Option(help="Threads of the network.", min=1)] = 1,
     workers: Annotated[int, typer.Option(help="Processes that make batches.", min=0)] = 1,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Training to time; give it again for more. All by default.")
+    ] = None,
     out: Docs = Path("docs"),
 ):
-    """Samples a second of training, and how long it waits for data."""
+    """Samples a second of training every network, and how long it waits for data."""
     from .report import save
     from .training_speed import measure_train
 
     with progress_bar() as tell:
-        section = measure_train(iterations, batch, threads, workers, progress=_told(tell, "iterations"))
+        section = measure_train(iterations, threads, workers, only, progress=tell)
     typer.echo(save(section, out))
 
 

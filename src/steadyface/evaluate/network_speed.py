@@ -101,9 +101,9 @@ def networks_section(rows):
         notes=(
             "`times live` is the network's time over that of the shipped live network, both with torch and "
             "in turns, for milliseconds depend on the machine. The papers' times are of other machines: "
-            "3DDFA_V2 on four cores of an i5-8259U and a GTX 1080, local motion on a Xeon E5 at 3.5 GHz and a "
-            "GTX 1080 Ti, FlowFace on a Quadro RTX 5000. M_t and M_id of SR-VFA run once for a video, on its "
-            "selected frames together. FlowFace's networks have the 5,023 vertices of its face model; "
+            "3DDFA_V2 on four cores of an i5-8259U and a GTX 1080, local motion on a Xeon E5 at 3.5 GHz and "
+            "a GTX 1080 Ti, FlowFace on a Quadro RTX 5000. M_t and M_id of SR-VFA run once for a video, on "
+            "its selected frames together. FlowFace's networks have the 5,023 vertices of its face model; "
             "BiSeNet-v2's parameters hold the boosters that are used in training alone.",
             *_order_note(rows),
         ),
