@@ -58,9 +58,8 @@ def is_sane(crop, image):
     x, y = crop.center
     if not np.isfinite([x, y, crop.side, crop.roll]).all():
         return False
-    return SMALLEST_PX <= crop.side <= LARGEST_FRAMES * max(width, height) and (
-        0 <= x <= width - 1 and 0 <= y <= height - 1
-    )
+    fits = SMALLEST_PX <= crop.side <= LARGEST_FRAMES * max(width, height)
+    return bool(fits and 0 <= x <= width - 1 and 0 <= y <= height - 1)
 
 
 def _aligned(aligner, streams):

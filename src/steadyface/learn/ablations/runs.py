@@ -66,7 +66,7 @@ class Ablation:
     train: (variant, seed, out, budget, show) -> `Trained` or a plain (aligner, window), resumable from what
     it keeps in the folder `out`, None if it was interrupted; tables: `Results` -> (tables, notes) of the
     section; draw: (variant and seed to its run's folder, seeds, `Results`, folder of pictures) -> pairs of a
-    caption and a file's path.
+    caption and a file's path; unit: what a batch is counted in; start: what all variants start from.
     """
 
     name: str
@@ -77,6 +77,8 @@ class Ablation:
     train: Callable
     tables: Callable
     draw: Callable | None = None
+    unit: str = "pictures"
+    start: str = "random weights"
 
     def variant(self, name):
         """The variant of a name. Raises InputError for an unknown one."""
@@ -140,6 +142,7 @@ def run_ablation(
     clips=None,
     minutes=None,
     pictures=None,
+    frames=None,
     show=True,
 ):
     """Train and score what is not there yet, and return the study's `Section`.
@@ -147,7 +150,8 @@ def run_ablation(
     out: folder of the runs; seeds: every variant with the first, then with the next one; budget: `Budget`,
     the study's by default; only: names of variants; steadybench, clips: folders of videos to score on, None
     to leave them out; minutes: begin no further run after so many, so that 0 reports what is finished;
-    pictures: folder for drawings, None for none. Raises InputError for unknown names, if a folder holds a run
+    pictures: folder for drawings, None for none; frames: folder for the videos' decoded frames, some 6 GB,
+    None to decode them for every run. Raises InputError for unknown names, if a folder holds a run
     with other settings, or if nothing is finished; KeyboardInterrupt if a training was interrupted.
     """
     budget = budget or ablation.budget
@@ -162,14 +166,16 @@ def run_ablation(
             late = minutes is not None and time.monotonic() - began >= 60 * minutes
             if late and not has_result(folder):
                 continue
-            runs[v.name][seed] = _result(ablation, v, seed, folder, budget, steadybench, clips, show)
+            runs[v.name][seed] = _result(
+                ablation, v, seed, folder, budget, (steadybench, clips), frames, show
+            )
     results = Results(tuple(chosen), runs)
     if not any(v.name in results for v in chosen):
         raise InputError(f"no run in {out} is finished: give the command more --minutes")
     return _section(ablation, results, seeds, budget, out, pictures, only, small)
 
 
-def _result(ablation, variant, seed, folder, budget, steadybench, clips, show):
+def _result(ablation, variant, seed, folder, budget, videos, frames, show):
     def make():
         if show:
             print(f"{ablation.name}: {variant.title}, seed {seed}", flush=True)
@@ -179,7 +185,7 @@ def _result(ablation, variant, seed, folder, budget, steadybench, clips, show):
             return None
         trained = Trained(*trained)
         trained_at = time.monotonic()
-        figures = score(trained.aligner, trained.window, steadybench, clips)
+        figures = score(trained.aligner, trained.window, *videos, frames=frames)
         seconds = {"train_s": trained_at - began, "score_s": time.monotonic() - trained_at}
         return {k: _plain(x) for k, x in {**trained.figures, **figures, **seconds}.items()}
 
@@ -204,26 +210,28 @@ def _section(ablation, results, seeds, budget, out, pictures, only, small):
         ablation.command,
         f"--iterations {budget.iterations} --batch {budget.batch} --seeds {len(seeds)}",
     ]
+    if budget.sets != ablation.budget.sets:
+        words += [f"--set {folder}={share:g}" for folder, share in budget.sets.items()]
     words += [f"--only {name}" for name in only or ()]
     return Section(
         name=f"ablation_{ablation.name}",
         title=ablation.title,
         command=" ".join(words),
         tables=tuple(tables),
-        notes=tuple(n for n in (_budget_note(results, budget, seeds, small), *notes) if n),
+        notes=tuple(n for n in (_budget_note(ablation, results, budget, seeds, small), *notes) if n),
         pictures=drawn,
     )
 
 
-def _budget_note(results, budget, seeds, small):
+def _budget_note(ablation, results, budget, seeds, small):
     sets = " and ".join(Path(s).name for s in budget.sets)
     each = {v.title: len(results.runs[v.name]) for v in results.variants}
     missing = [t for t, n in each.items() if n == 0]
     fewer = [f"{t} {n}" for t, n in each.items() if 0 < n < len(seeds)]
     minutes = sum(r.get("train_s") or 0 for runs in results.runs.values() for r in runs.values()) / 60
     text = (
-        f"Every variant took {budget.iterations:,} optimizer steps on {budget.batch} pictures each "
-        f"({budget.iterations * budget.batch:,} pictures, of {sets}) from random weights; "
+        f"Every variant took {budget.iterations:,} optimizer steps on {budget.batch} {ablation.unit} each "
+        f"({budget.iterations * budget.batch:,} {ablation.unit}, of {sets}) from {ablation.start}; "
         f"{seeds_note(seeds)}; {minutes:.0f} minutes of training in all. That is a small fraction of a "
         "paper's training: orders compare, sizes do not."
     )

@@ -7,38 +7,41 @@ from ...evaluate.datasets.steadybench import read_steadybench
 from ...evaluate.datasets.videos import read_videos
 from ...evaluate.metrics import auc_fr, jitter, lag, nme, nme_per_frame, nmf, normalizer_of, stability
 from ...face_model.mediapipe import INNER_51
+from .decoded import frames_of
 from .follow import follow
 
 #: Errors above it, percent of the box' diagonal, are failures: the local motion paper's two thresholds.
 THRESHOLDS = (8, 4)
 
 
-def score(aligner, window, steadybench_root, clips_root, detector=None):
+def score(aligner, window, steadybench_root, clips_root, detector=None, frames=None):
     """Figures of an aligner on both sets of videos: name to number.
 
     aligner, window, detector: as `follow` takes them; steadybench_root: a benchmark's folder, None to leave
-    it out; clips_root: a folder as `read_videos` reads it, None to leave it out. See `score_steadybench`
-    and `score_clips` for the figures.
+    it out; clips_root: a folder as `read_videos` reads it, None to leave it out; frames: as `frames_of` takes
+    its folder. See `score_steadybench` and `score_clips` for the figures.
     """
     figures = {}
     if steadybench_root is not None:
-        figures |= score_steadybench(aligner, window, list(read_steadybench(steadybench_root)), detector)
+        figures |= score_steadybench(
+            aligner, window, list(read_steadybench(steadybench_root)), detector, frames
+        )
     if clips_root is not None:
-        figures |= score_clips(aligner, window, list(read_videos(clips_root)), detector)
+        figures |= score_clips(aligner, window, list(read_videos(clips_root)), detector, frames)
     return figures
 
 
-def score_steadybench(aligner, window, clips, detector=None):
+def score_steadybench(aligner, window, clips, detector=None, frames=None):
     """Figures against the truth of a list of `Clip`s with "ibug68" landmarks.
 
     Over the 68 points of all frames, hidden ones too: nme (percent, by bbox_sqrt), nme_A, nme_B, nme_C by
     category, nme_interocular; auc_8, fr_8, auc_4, fr_4 of the errors by the box' diagonal, percent, a frame
     without points being a failure, and auc_8_A, fr_8_A and so on by category; means of clips of stability
-    (percent) and nmf; medians of clips of jitter (percent of inter-ocular) and lag (frames behind the truth); jitter_truth; losses, how often the detector
-    was asked again; found, percent of the frames.
+    (percent) and nmf; medians of clips of jitter (percent of inter-ocular) and lag (frames behind the
+    truth); jitter_truth; losses, how often the detector was asked again; found, percent of the frames.
     """
     losses, lost = _counter()
-    tracks = follow([c.frames() for c in clips], aligner, window, detector, lost)
+    tracks = follow([frames_of(c, frames) for c in clips], aligner, window, detector, lost)
     rows, diagonal = [], []
     for clip, points in zip(clips, tracks, strict=True):
         assert clip.landmarks is not None
@@ -74,14 +77,14 @@ def score_steadybench(aligner, window, clips, detector=None):
     return figures | {"losses": losses[0]}
 
 
-def score_clips(aligner, window, clips, detector=None):
+def score_clips(aligner, window, clips, detector=None, frames=None):
     """Figures beside MediaPipe's points of a list of `Clip`s with "mediapipe478" landmarks: medians of clips.
 
     On the inner 51 points, percent of MediaPipe's inter-ocular distance: clips_distance, clips_jitter,
     clips_jitter_mediapipe; clips_lag, frames behind MediaPipe's points; clips_losses, in all.
     """
     losses, lost = _counter()
-    tracks = follow([c.frames() for c in clips], aligner, window, detector, lost)
+    tracks = follow([frames_of(c, frames) for c in clips], aligner, window, detector, lost)
     rows = []
     for clip, track in zip(clips, tracks, strict=True):
         assert clip.landmarks is not None
