@@ -231,9 +231,9 @@ def _class_notes(results):
                 a, b = results.pairs(better, worse, figure)
                 if len(a) and np.isfinite(a - b).any():
                     ours.append(float(np.nanmean(a - b)))
-                known = [next(v for v in VARIANTS if v.name == n).paper.get(figure) for n in (better, worse)]
-                if None not in known:
-                    paper.append(known[0] - known[1])
+                if better in _TABLE_1:
+                    gain, loss = (next(v for v in VARIANTS if v.name == n).paper for n in (better, worse))
+                    paper.append(gain[figure] - loss[figure])
             if ours:
                 text = f"{better} gains on {worse} in {_gains(ours)} classes of {kind}"
                 lines.append(f"{text} (in the paper in {_gains(paper)})." if paper else f"{text}.")

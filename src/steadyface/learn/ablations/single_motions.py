@@ -21,7 +21,7 @@ def score_single_motions(aligner, window, root, detector=None):
     classes = {"single": []}
     for clip, points in zip(clips, tracks, strict=True):
         assert clip.landmarks is not None
-        found = np.isfinite(points).all((1, 2))
+        found = np.asarray(np.isfinite(points).all((1, 2)))
         truth = np.where(found[:, None, None], clip.landmarks[..., :2], np.nan)
         errors = np.where(found, nme_per_frame(points, truth, "bbox_diagonal"), np.inf)
         for name in ("single", *("_".join(pair) for pair in class_of(clip.attributes))):
