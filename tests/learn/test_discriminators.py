@@ -10,6 +10,7 @@ from steadyface.learn.discriminators import (
     DiscriminatorConfig,
     Discriminators,
     Displacements,
+    clip_displacements,
     shape_displacements,
     temporal_displacements,
 )
@@ -112,6 +113,23 @@ def test_displacements_in_time():
     real, fake = temporal_displacements(predicted, landmarks)
     torch.testing.assert_close(real, (landmarks[1] - landmarks[0]).flatten(1))
     torch.testing.assert_close(fake, (predicted[1] - predicted[0]).flatten(1))
+
+
+def test_clips_of_a_batch_give_their_motion(mirror_model):
+    points = FacePoints(mirror_model, 50)
+    params, truth = random_params(points, 8), random_params(points, 8)
+    is_face = torch.tensor([1.0, 1, 1, 1, 1, 1, 0, 1])
+    found = clip_displacements(points, DiscriminatorConfig(), params, truth, is_face, 6, 3)
+    for x, p in zip(found["temporal"], (truth, params), strict=True):
+        landmarks = points(p)["ibug68"][:, :, :2] / CROP_SIDE_MM
+        expected = [landmarks[b] - landmarks[a] for a, b in ((0, 1), (1, 2), (3, 4), (4, 5))]
+        torch.testing.assert_close(x, torch.stack(expected).flatten(1))
+    # All rows that show a face, in a clip or not.
+    assert len(found["identity"].fake) == 7
+    assert set(clip_displacements(points, DiscriminatorConfig(), params, truth, is_face, 0, 1)) == {
+        "identity",
+        "expression",
+    }
 
 
 @pytest.mark.parametrize("on", [c for n in range(4) for c in combinations(NAMES, n)])

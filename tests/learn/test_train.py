@@ -11,6 +11,7 @@ from steadyface.errors import InputError
 from steadyface.learn import export_onnx, log
 from steadyface.learn.batches import BatchConfig
 from steadyface.learn.checkpoint import Average, load_checkpoint
+from steadyface.learn.discriminators import DiscriminatorConfig
 from steadyface.learn.schedule import progress_of, rate_factor
 from steadyface.learn.settings import with_setting
 from steadyface.learn.train import TrainConfig, Trainer, train
@@ -70,7 +71,21 @@ def test_meta_joint_records_its_choices(config):
     assert winners == trainer.losses_won
 
 
+def test_displacement_discriminators_take_part(config):
+    c = replace(config, discriminators=DiscriminatorConfig(("identity", "temporal")))
+    trainer = Trainer(c)
+    assert trainer.maker.clip_rows == 4
+    before = weights(trainer)
+    terms = trainer.step("distance", trainer.maker(0))
+    named = {f"{side}_{name}" for side in "dg" for name in ("identity", "temporal")}
+    assert named <= set(terms)
+    assert not torch.equal(before["params_head.weight"], weights(trainer)["params_head.weight"])
+    with pytest.raises(InputError, match="choose one"):
+        Trainer(replace(c, objective="meta-joint"))
+
+
 def test_resumed_run_equals_an_uninterrupted_one(config, tmp_path):
+    config = replace(config, discriminators=DiscriminatorConfig(("temporal",)))
     whole = Trainer(replace(config, out=str(tmp_path / "whole")))
     whole.run(show=False)
     # The same schedule, left after two of four iterations.

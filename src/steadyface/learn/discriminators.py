@@ -93,6 +93,29 @@ def temporal_displacements(predicted, landmarks):
     return Displacements(real, fake)
 
 
+def clip_displacements(points, config, params, truth, is_face, rows, length):
+    """All displacements of a batch, some rows of which are clips of adjacent frames in common coordinates.
+
+    points: `FacePoints`; config: `DiscriminatorConfig`; params, truth: (N, P), predicted and true; is_face:
+    (N,); rows, length: the first rows are clips of so many frames. Returns name to `Displacements`.
+    """
+    face = is_face > 0
+    with torch.no_grad():
+        landmarks = points.ibug68(truth)[..., :2] / CROP_SIDE_MM
+    found = {}
+    if bool(face.any()):
+        found = shape_displacements(points, params[face], landmarks[face], config.on)
+    if "temporal" in config.on and rows:
+        predicted = points.ibug68(params[:rows])[..., :2] / CROP_SIDE_MM
+
+        def pairs(points68):
+            clips = points68.unflatten(0, (-1, length))
+            return clips[:, :-1].flatten(0, 1), clips[:, 1:].flatten(0, 1)
+
+        found["temporal"] = temporal_displacements(pairs(predicted), pairs(landmarks[:rows]))
+    return found
+
+
 class Discriminators(nn.Module):
     """The discriminators in use and their optimizer.
 

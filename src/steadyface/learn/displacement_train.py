@@ -251,8 +251,8 @@ class DisplacementTrainer(Run):
             total, terms = total + adversarial, {**terms, **more}
         return {**terms, "gradient": self.descend(total)}
 
-    def set_rate(self):
-        rate = super().set_rate()
+    def set_rate(self, ahead=0):
+        rate = super().set_rate(ahead)
         self.discriminators.set_rate(rate / self.config.learning_rate)
         return rate
 

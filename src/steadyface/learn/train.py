@@ -18,6 +18,7 @@ from ..networks.mobilenet import FaceRegressor
 from . import export_onnx
 from .batches import BatchConfig, BatchMaker, BatchStream
 from .checkpoint import Average, load_checkpoint
+from .discriminators import MM_PER_UNIT, NAMES, DiscriminatorConfig, Discriminators, clip_displacements
 from .log import Log
 from .meta_joint import look_ahead
 from .objective import META_JOINT, STRATEGIES, Objective, TermWeights
@@ -36,13 +37,15 @@ class TrainConfig:
     out: folder of checkpoint, log and picture; batches: the data; objective: a name of `STRATEGIES` or
     "meta-joint"; weights: of the practical terms; lrr, beta, lmk: see `Objective`; look_ahead: Algorithm
     1's k; minutes, iterations: the budget, whichever ends first; heldout: name to sample folder; threads: of
-    torch; workers: processes that make batches; init_from: an exported ONNX to start from.
+    torch; workers: processes that make batches; init_from: an exported ONNX to start from; discriminators:
+    of displacements, none by default, the temporal one of the clips in a batch (not with "meta-joint").
     """
 
     out: str
     batches: BatchConfig
     objective: str = "distance-from-fwpdc"
     weights: TermWeights = field(default_factory=TermWeights)
+    discriminators: DiscriminatorConfig = field(default_factory=lambda: DiscriminatorConfig(()))
     lrr: bool = True
     beta: float = 0.5
     lmk: bool = False
@@ -117,6 +120,8 @@ class Trainer(Run):
         if config.objective != "meta-joint" and config.objective not in STRATEGIES:
             names = ", ".join([*STRATEGIES, "meta-joint"])
             raise InputError(f"unknown objective {config.objective!r}: choose from {names}")
+        if config.discriminators.on and config.objective == "meta-joint":
+            raise InputError("discriminators learn from every step, meta-joint takes some back: choose one")
         super().__init__()
         self.config = config
         # A look-ahead of meta-joint is worth a line of its own.
@@ -133,6 +138,7 @@ class Trainer(Run):
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(config, self.network)
         self.average = Average(self.network, new_network(config, params, self.model), config.average_decay)
+        self.discriminators = Discriminators(config.discriminators)
         self.losses_won = []
         checkpoint = self.out / "checkpoint.pt"
         if resume and checkpoint.is_file():
@@ -161,11 +167,16 @@ class Trainer(Run):
         return BatchStream(c.batches, self.batch, c.workers, maker=self.maker)
 
     def state(self):
-        return {**super().state(), "losses_won": self.losses_won}
+        state = {**super().state(), "losses_won": self.losses_won}
+        return state | (
+            {"discriminators": self.discriminators.state()} if self.discriminators.networks else {}
+        )
 
     def restore(self, state):
         super().restore(state)
         self.losses_won = state["losses_won"]
+        if self.discriminators.networks:
+            self.discriminators.restore(state["discriminators"])
 
     def _tensors(self, arrays):
         batch = {k: torch.from_numpy(v) for k, v in arrays.items()}
@@ -177,8 +188,28 @@ class Trainer(Run):
         """One optimizer step with a base loss. Returns its terms."""
         batch = self._tensors(arrays)
         self.optimizer.zero_grad(set_to_none=True)
-        total, terms = self.objective(name, self.network(batch["image"]), batch)
+        regression = self.network(batch["image"])
+        total, terms = self.objective(name, regression, batch)
+        if self.config.discriminators.on:
+            displacements = clip_displacements(
+                self.objective.points,
+                self.config.discriminators,
+                regression.params,
+                batch["params"],
+                batch["is_face"],
+                self.maker.clip_rows,
+                self.config.batches.clip_length,
+            )
+            terms |= self.discriminators.step(displacements)
+            adversarial, more = self.discriminators.generator_loss(displacements)
+            # The objective is told in mm.
+            total, terms = total + MM_PER_UNIT * adversarial, {**terms, **more}
         return {**terms, "gradient": self.descend(total)}
+
+    def set_rate(self, ahead=0):
+        rate = super().set_rate(ahead)
+        self.discriminators.set_rate(rate / self.config.learning_rate)
+        return rate
 
     def vertex_error(self, arrays):
         """Mean vertex distance on a batch, mm, as at inference (running statistics): the meta-test."""
@@ -246,6 +277,9 @@ def main(
     minutes: Annotated[float | None, typer.Option(help="Budget of time.")] = None,
     iterations: Annotated[int | None, typer.Option(help="Budget of iterations.")] = None,
     objective: Annotated[str, typer.Option(help="Loss or strategy.")] = "distance-from-fwpdc",
+    discriminator: Annotated[
+        list[str] | None, typer.Option(help=f"Displacement discriminators: {', '.join(NAMES)}.")
+    ] = None,
     batch: Annotated[int, typer.Option(help="Crops in a batch.")] = 96,
     learning_rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     threads: Annotated[int, typer.Option(help="Threads of the network.")] = 2,
@@ -261,6 +295,7 @@ def main(
         out=out,
         batches=BatchConfig(read_shares(sets), size=batch),
         objective=objective,
+        discriminators=DiscriminatorConfig(tuple(discriminator or ())),
         width=width,
         learning_rate=learning_rate,
         minutes=minutes,
