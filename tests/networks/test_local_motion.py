@@ -83,8 +83,8 @@ def test_a_coordinate_network_starts_at_the_mean_landmarks():
     mean = torch.linspace(-0.3, 0.3, 136).view(68, 2)
     network.set_statistics([100, 110, 120], [50, 50, 50], mean)
     with torch.no_grad():
-        network.head[-1].weight.zero_()
-        torch.testing.assert_close(network(torch.rand(1, 3, 3, 64, 64))[0], mean)
+        out = network(255 * torch.rand(4, 3, 3, 64, 64))
+    assert 0 < float((out - mean).abs().mean()) < 0.02
 
 
 def test_the_lstm_by_hand():

@@ -188,13 +188,22 @@ class LocalMotion(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def set_statistics(self, mean, std, landmarks):
-        """Take over the training data's: mean, std (3,) of the pixels by colour, for the z-score; landmarks
-        (68, 2) in crop sides, where a coordinate network starts."""
+        """Start from the training data's: mean, std (3,) of the pixels by colour, for the z-score; landmarks
+        (68, 2) in crop sides.
+
+        Xavier's weights of the last layer would make outputs of a deviation of 1.3, many times that of
+        landmarks and heatmaps: an untrained network gets a hundredth of them, and starts at the mean
+        landmarks or at heatmaps of zero.
+        """
         self.pixel_mean.copy_(torch.as_tensor(mean).view(3, 1, 1))
         self.pixel_std.copy_(torch.as_tensor(std).view(3, 1, 1))
-        if not self.config.heatmaps:
-            with torch.no_grad():
-                self.head[-1].bias.copy_(torch.as_tensor(landmarks).flatten())  # type: ignore[union-attr]
+        last = self.head[-1]
+        assert isinstance(last, (nn.Linear, nn.Conv2d))
+        assert last.bias is not None
+        with torch.no_grad():
+            last.weight.mul_(0.01)
+            if not self.config.heatmaps:
+                last.bias.copy_(torch.as_tensor(landmarks).flatten())
 
     def forward(self, images):
         c = self.config
