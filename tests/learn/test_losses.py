@@ -184,3 +184,35 @@ def test_objectives_are_least_at_the_truth_and_finite(mirror_model, name):
         assert gradient[5].abs().sum() == 0
         assert all(v.isfinite() for v in terms.values())
     assert totals[0] < totals[1]
+
+
+def test_landmarks_of_the_parameters_are_constrained_and_those_of_the_head_are_not(mirror_model):
+    rng = np.random.default_rng(3)
+    p = join(
+        similarity_from_pose(np.broadcast_to(np.eye(3), (4, 3, 3)), np.full(4, 1 / 220), np.zeros((4, 2))),
+        rng.normal(size=(4, 6)),
+        rng.random((4, 4)),
+    )
+    target = torch.from_numpy(p).float()
+    points = FacePoints(mirror_model, 100)
+    batch = {"params": target, "is_face": torch.ones(4)}
+    no_terms = TermWeights(*[0.0] * 6)
+    gradients = {}
+    for kind in ({}, {"lrr": True}, {"lmk": True}):
+        torch.manual_seed(0)
+        z = (target + 0.01 * torch.randn(4, 22)).requires_grad_()
+        landmarks = torch.randn(4, 68, 2, requires_grad=True)
+        objective = Objective(points, torch.zeros(22), torch.ones(22), no_terms, **{"lrr": False, **kind})
+        total, terms = objective(
+            "vdc", Regression(z, z, landmarks, torch.zeros(4, 68), torch.zeros(4)), batch
+        )
+        assert set(terms) == {"base", "vertex_mm", *kind}
+        # A regularization is brought to the size of the loss.
+        scaled = float(terms["base"]) * (1 + len(kind))
+        assert float(total.detach()) == pytest.approx(scaled, rel=1e-5)
+        pulled = torch.autograd.grad(total, (z, landmarks), allow_unused=True)
+        gradients[next(iter(kind), "none")] = pulled
+    torch.testing.assert_close(gradients["lrr"][0], gradients["none"][0])
+    assert gradients["lrr"][1].abs().sum() > 0
+    assert (gradients["lmk"][0] - gradients["none"][0]).abs().max() > 1e-3
+    assert gradients["lmk"][1] is None

@@ -3,6 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from steadyface.errors import InputError
 from steadyface.face_model.morphable import save_face_model
 from steadyface.learn.augment import AugmentConfig
 from steadyface.learn.batches import BatchConfig, BatchMaker
@@ -99,3 +100,35 @@ def test_adjacent_frames_stay_within_their_clip(turning, sample_folder):
         (still + 3, 3, [still + 2, still + 3, still + 3]),
     ):
         assert mix.adjacent(index, count).tolist() == expected
+
+
+def test_random_turns_are_pictures_of_one_photograph_and_no_clip(turning, sample_folder, mirror_model):
+    folder, file = turning
+    sets = {str(sample_folder): 1.0, str(folder): 1.0}
+    config = BatchConfig(
+        sets, size=16, face_model=str(file), clip_length=4, clip_share=0.5, clip_motion="random"
+    )
+    maker = BatchMaker(config, mirror_model)
+    assert maker.clip_rows == 0
+    frames, views = maker.runs(np.random.default_rng(0))
+    assert [len(f) for f in frames] == [len(v) for v in views] == [1] * 16
+    still = maker.mix.still[np.concatenate(frames)]
+    assert (still[:8].reshape(2, 4) == still[[0, 4]][:, None]).all()
+    assert len(set(still[8:])) > 4
+    # Pictures of a clip are drifting views; these are as far apart as those of different photographs.
+    rolls = np.array([v.roll for (v,) in views[:8]]).reshape(2, 4)
+    assert (np.ptp(rolls, axis=1) > 0.05).all()
+    with pytest.raises(InputError, match="clip_motion must be 'smooth' or 'random', got 'wild'"):
+        BatchConfig(sets, clip_motion="wild")
+
+
+def test_pictures_of_one_photograph_are_found_in_every_set(turning, sample_folder):
+    mix = SampleMix({str(sample_folder): 1.0, str(turning[0]): 1.0})
+    rng = np.random.default_rng(0)
+    names = np.concatenate([s.name for s in mix.sets])
+    drawn = [mix.of_same_still(rng, i, 5) for i in range(len(names))]
+    for i, indices in enumerate(drawn):
+        assert indices[0] == i
+        assert set(names[indices]) == {names[i]}
+    first_of_both = np.concatenate([d for i, d in enumerate(drawn) if names[i] == names[-1]])
+    assert first_of_both.min() < len(mix.sets[0]) <= first_of_both.max()

@@ -8,7 +8,7 @@ from steadyface.evaluate.report import page
 from steadyface.face_model.morphable import load_face_model
 from steadyface.learn import train
 from steadyface.learn.ablations import find_ablation
-from steadyface.learn.ablations.runs import Budget, Results, run_ablation
+from steadyface.learn.ablations.runs import Budget, Results, Variant, run_ablation
 from steadyface.learn.ablations.three_ddfa_v2 import (
     CLAIMS,
     VARIANTS,
@@ -17,6 +17,7 @@ from steadyface.learn.ablations.three_ddfa_v2 import (
     tables,
     training_errors,
 )
+from steadyface.learn.train import Trainer
 
 ABLATION = find_ablation("3ddfa_v2")
 
@@ -66,6 +67,28 @@ def test_a_study_is_trained_and_its_choices_drawn(budget, tmp_path, monkeypatch)
     assert "images/ablation_3ddfa_v2.png" in text
     assert "Table 3" in text
     assert "| fWPDC |" in text
+
+
+def test_within_a_look_ahead_the_rate_goes_on(budget, tmp_path, monkeypatch):
+    monkeypatch.setattr("steadyface.learn.train.Trainer.vertex_error", lambda *_: 1.0)
+    rates = []
+    for name, objective in (("plain", "fwpdc"), ("meta", "meta-joint")):
+        variant = Variant(name, name, {"objective": objective, "look_ahead": 3})
+        trainer = Trainer(config_of(variant, 0, tmp_path / name, budget))
+        seen = []
+
+        def step(*_, trainer=trainer, seen=seen):
+            seen.append(trainer.optimizer.param_groups[0]["lr"])
+            return {"vertex_mm": 1.0, "base": 1.0}
+
+        monkeypatch.setattr(trainer, "step", step)
+        trainer.run(False)
+        assert trainer.iteration == 8
+        rates.append(seen)
+    plain, meta = rates
+    # Both losses take the same steps; the last look-ahead is as long as what is left.
+    assert meta == [*plain[:3] * 2, *plain[3:6] * 2, *plain[6:] * 2]
+    assert len(set(plain)) == 8
 
 
 def test_the_trend_of_choices_is_told_as_it_is():
