@@ -31,7 +31,19 @@ def invoke(*args):
 
 @pytest.mark.parametrize(
     "name",
-    ["steadybench", "live", "networks", "train", "fit", "film", "clips", "portraits", "views", "report"],
+    [
+        "steadybench",
+        "live",
+        "networks",
+        "train",
+        "fit",
+        "film",
+        "clips",
+        "portraits",
+        "views",
+        "report",
+        "ablation",
+    ],
 )
 def test_every_benchmark_has_a_help(name):
     result = invoke("benchmark", name, "--help")
