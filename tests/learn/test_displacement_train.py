@@ -9,7 +9,6 @@ import torch
 from steadyface.align.crop import Crop
 from steadyface.align.regressor import Regressor
 from steadyface.errors import InputError
-from steadyface.face_model.morphable import Embedding
 from steadyface.learn import log
 from steadyface.learn.augment import View, view_labels, view_pixels
 from steadyface.learn.checkpoint import load_checkpoint
@@ -22,77 +21,12 @@ from steadyface.learn.points import FacePoints
 from steadyface.learn.sequences import load_sequences
 from steadyface.learn.window import extract, held_inside, next_crops, params_in, points_in, points_out
 from steadyface.networks.mobilenet import Regression
-from steadyface.points.ibug68_mirror import IBUG68_MIRROR
 from steadyface.rotation import matrix_from_euler
 
-FRAMES, VIDEOS = 5, 4
-
 
 @pytest.fixture(scope="module")
-def model(mirror_model):
-    """`mirror_model` whose iBUG-68 points are mirrored as theirs are."""
-    vertices = np.random.default_rng(4).permutation(
-        np.flatnonzero((mirror_model.shape.mean[:, 2] < 90) & (mirror_model.shape.mean[:, 0] > 5))
-    )
-    # Edges across the middle.
-    across = [t for t in mirror_model.triangles if {mirror_model.mirror[v] for v in t} & set(t)]
-    triangle, barycentric = np.zeros(68, int), np.zeros((68, 3))
-    for i, partner in enumerate(IBUG68_MIRROR):
-        if i == partner:
-            corners = across[i % len(across)]
-            weight = np.isin(corners, mirror_model.mirror[corners]) / 2
-        elif i < partner:
-            corners = next(t for t in mirror_model.triangles if vertices[i] in t)
-            weight = corners == vertices[i]
-        else:
-            twin = mirror_model.mirror[vertices[partner]]
-            corners = next(t for t in mirror_model.triangles if twin in t)
-            weight = corners == twin
-        triangle[i] = np.flatnonzero((mirror_model.triangles == corners).all(1))[0]
-        barycentric[i] = weight
-    embeddings = {**mirror_model.embeddings, "ibug68": Embedding(triangle, barycentric)}
-    return replace(mirror_model, embeddings=embeddings)
-
-
-@pytest.fixture(scope="module")
-def video_folder(model, tmp_path_factory):
-    """Short videos of a head that turns and drifts: its landmarks as blots on grey."""
-    rng = np.random.default_rng(8)
-    n, count = 160, FRAMES * VIDEOS
-    folder = tmp_path_factory.mktemp("cache") / "videos"
-    folder.mkdir()
-    identity = np.repeat(rng.standard_normal((VIDEOS, 6)), FRAMES, 0).astype(np.float32)
-    expression = rng.random((count, 4)).astype(np.float32)
-    steps = np.tile(np.arange(FRAMES), VIDEOS)[:, None]
-    rotation = matrix_from_euler(steps * [0.02, 0.06, 0.0] + rng.normal(0, 0.01, (count, 3)) * [1, 1, 0])
-    crops, translation = [], np.zeros((count, 2))
-    for i in range(count):
-        crops.append(Crop.from_pose(rotation[i], 0.5, np.array([200.0, 150.0]) + 4 * steps[i]))
-        translation[i] = crops[i].from_image(np.array([200.0, 150.0]) + 4 * steps[i])
-        rotation[i, :2] = crops[i].rotation.T @ rotation[i, :2]
-    scale = np.array([0.5 / c.side for c in crops])
-    similarity = similarity_from_pose(rotation, scale, translation)
-    points = {}
-    for name in ("ibug68", "mediapipe478"):
-        shape = model.landmarks(name)(identity, expression)
-        points[name] = (shape @ similarity[..., :3].swapaxes(-1, -2) + similarity[:, None, :, 3])[..., :2]
-    images = np.full((count, n, n, 3), 90, np.uint8)
-    for i in range(count):
-        x, y = np.clip(np.round(points["ibug68"][i] * n * 0.75 + n / 2 - 0.5).astype(int), 0, n - 1).T
-        images[i, y, x] = 250
-    np.save(folder / "images.npy", images)
-    np.savez(
-        folder / "labels.npz",
-        rotation=rotation.astype(np.float32),
-        scale=scale.astype(np.float32),
-        translation=translation.astype(np.float32),
-        identity=identity,
-        expression=expression,
-        landmarks68=points["ibug68"].astype(np.float32),
-        crop=np.array([[*c.center, c.side, c.roll] for c in crops]),
-        clip=np.repeat(np.arange(VIDEOS), FRAMES),
-    )
-    return folder
+def model(paired_model):
+    return paired_model
 
 
 @pytest.fixture

@@ -139,6 +139,9 @@ def _claims():
     yield Claim("expression", "identity", "mean", _AGAINST)
 
 
+CLAIMS = tuple(_claims())
+
+
 def tables(results):
     """The section's tables and notes."""
     every = [v.name for v in results.variants]
@@ -156,7 +159,7 @@ def tables(results):
         comparison(results, "Table 3: the discriminators in use, NME by category.", every, ours, paper),
         comparison(results, "Steadiness, and what else was measured.", every, rest, {}),
     ]
-    orders, counted = order_table(results, _claims())
+    orders, counted = order_table(results, CLAIMS)
     first = results.variants[0].settings
     made = [t for t in (*made, orders) if t is not None and t.rows]
     return made, [n for n in (counted, _how(first), *_NOTES) if n]
@@ -228,6 +231,7 @@ def main(
         float | None, typer.Option(help="Begin no training after so many; 0 reports what there is.")
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of the network.", min=1)] = 1,
+    frames: Annotated[Path | None, typer.Option(help="Folder to keep decoded videos in, 6 GB.")] = None,
     out: Annotated[Path, typer.Option(help="Where the section is written.")] = Path("docs"),
 ):
     """Table 3 with networks of any size."""
@@ -243,7 +247,8 @@ def main(
         made = replace(made, command=" ".join(words))
     budget = with_options(made.budget, iterations, batch, read_shares(sets or ()), threads)
     section = run_ablation(
-        *(made, runs / made.name, range(seeds), budget, only, str(steadybench), videos, minutes)
+        *(made, runs / made.name, range(seeds), budget, only, str(steadybench), videos, minutes),
+        frames=frames,
     )
     typer.echo(save(section, out))
 
