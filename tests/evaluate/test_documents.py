@@ -1,5 +1,6 @@
 """The documentation names only what exists."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,9 +9,13 @@ import typer
 from typer.testing import CliRunner
 
 from steadyface.align.crop import ANCHOR_MM, SIDE_MM
+from steadyface.align.methods import ALIGNMENT_METHODS
 from steadyface.cli import app
 from steadyface.evaluate import metrics
 from steadyface.evaluate.datasets.registry import READERS
+from steadyface.evaluate.methods import METHODS
+from steadyface.evaluate.network_speed import networks_section
+from steadyface.info import NETWORKS
 from steadyface.learn.batches import BatchConfig
 from steadyface.learn.objective import STRATEGIES
 from steadyface.learn.settings import with_setting
@@ -93,3 +98,20 @@ def test_the_conventions_page_has_the_crop_and_the_angles_right():
     nose = matrix_from_euler(np.array([pitch, yaw, 0])) @ -z
     assert nose[0] > 0
     assert nose[1] < 0
+
+
+def test_the_networks_page_names_what_exists():
+    text = (DOCS / "networks.md").read_text()
+    files = re.findall(r"`((?:learn|networks|assets)/\w+\.\w+)`", text)
+    assert len(files) >= 8
+    assert all((ROOT / "src" / "steadyface" / f).is_file() for f in files)
+    methods = {row["method"] for row in json.loads(NETWORKS.read_text())}
+    table = text.partition("|---|---|---|")[2].partition("## ")[0]
+    named = re.findall(r"^\| \[?([\w -]+)", table, re.MULTILINE)
+    assert {name.strip().removesuffix(" learning") for name in named} == methods
+    chosen = text.partition("## Choose one")[2].partition("## ")[0]
+    assert {name for name in ALIGNMENT_METHODS if f"{name}`" in chosen} == set(ALIGNMENT_METHODS)
+    assert set(re.findall(r"`(live[\w-]*)`", chosen)) <= set(METHODS)
+    # The heading on the page of results that the text points to.
+    anchor = re.findall(r"results\.md#([\w-]+)", text)
+    assert anchor == ["-".join(networks_section([]).title.lower().split())]

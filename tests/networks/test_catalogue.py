@@ -1,13 +1,21 @@
 import json
+import math
 
 import numpy as np
-import onnx
 import pytest
-from onnx import numpy_helper
+import torch
 from torch import nn
 
+from steadyface.face_model.morphable import load_face_model
 from steadyface.info import ASSETS, NETWORKS
-from steadyface.networks.catalogue import Network, Published, catalogue, write_table
+from steadyface.learn.displacement_export import export_displacement
+from steadyface.learn.local_motion_export import export_local_motion
+from steadyface.learn.parameters import statistics
+from steadyface.networks.catalogue import Network, Published, catalogue, weight_shapes, write_table
+from steadyface.networks.complexity import parameter_count
+from steadyface.networks.displacement import DisplacementRegressor
+from steadyface.networks.local_motion import NETWORKS as LOCAL_MOTION
+from steadyface.networks.local_motion import LocalMotion
 
 #: Those that take seconds to count; MiT-b1 is made of the same parts.
 SLOW = {"MiT-b2", "MiT-b5"}
@@ -53,9 +61,28 @@ def test_shipped_files_have_the_parameters_of_their_networks(table):
     shipped = {row["asset"]: row for row in table if row["asset"]}
     assert set(shipped) == {path.name for path in ASSETS.glob("*.onnx")}
     for name, row in shipped.items():
-        weights = [numpy_helper.to_array(t) for t in onnx.load(str(ASSETS / name)).graph.initializer]
-        learned = sum(w.size for w in weights if w.dtype != np.int64)
+        learned = sum(math.prod(shape) for shape in weight_shapes(ASSETS / name))
         assert learned == pytest.approx(row["parameters"], rel=0.05), name
+
+
+def test_what_is_shipped_is_read_from_the_files(networks, tmp_path):
+    model = load_face_model()
+    assert weight_shapes(tmp_path / "displacement.onnx") == []
+    lone = {
+        n.name: n.asset for n in catalogue(model, tmp_path) if n.method in ("displacement", "local motion")
+    }
+    assert set(lone.values()) == {None}
+    params = np.random.default_rng(0).normal(size=(9, 144))
+    torch.manual_seed(0)
+    network = DisplacementRegressor(statistics(params), statistics(params[:, :8]), 64, 0.25).eval()
+    export_displacement(network, tmp_path / "displacement.onnx", model.name)
+    motion = LocalMotion(LOCAL_MOTION["2D"]).eval()
+    export_local_motion(motion, tmp_path / "local_motion.onnx", np.full(68, 0.01))
+    shipped = {n.asset: n for n in catalogue(model, tmp_path)}
+    assert shipped["displacement.onnx"].name == "ResNet-18 x 0.25, 80 + 52 coefficients"
+    assert shipped["displacement.onnx"].shapes == ((1, 3, 64, 64),)
+    assert parameter_count(shipped["displacement.onnx"].build()) == parameter_count(network)
+    assert shipped["local_motion.onnx"].name == "2D"
 
 
 def test_a_table_can_be_written(tmp_path):

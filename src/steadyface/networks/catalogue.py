@@ -5,6 +5,7 @@
 """
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,8 +14,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..align.regressor import Regressor
 from ..face_model.morphable import load_face_model
-from ..info import NETWORKS
+from ..info import ASSETS, NETWORKS
 from ..output import replacing
 from .complexity import multiply_adds, parameter_count
 from .dense_regressor import FULL_DIRECT, DenseRegressor
@@ -23,6 +25,7 @@ from .displacement import CAMERA_COUNT, DisplacementRegressor
 from .local_motion import NETWORKS as LOCAL_MOTION
 from .local_motion import PAPER_CPU_FPS, PAPER_PARAMETERS, LocalMotion
 from .mobilenet import MobileNet
+from .resnet import STEM
 from .self_refinement import IdentityTransformer, IrradianceNetwork, SelfRefinementConfig, TextureNetwork
 from .uv_chart import uv_chart
 from .uv_flow import FULL, TINY, UVFlow
@@ -88,16 +91,17 @@ class Network:
         }
 
 
-def catalogue(model=None):
+def catalogue(model=None, assets=ASSETS):
     """List of `Network`, method by method.
 
-    model: the `MorphableModel` of those that are ours, the embedded one by default.
+    model: the `MorphableModel` of those that are ours, the embedded one by default; assets: folder of the
+    shipped files, which say of what size the displacement and local motion networks in them are.
     """
     model = model or load_face_model()
     return [
         *_three_ddfa_v2(model),
-        *_displacement(model),
-        *_local_motion(),
+        *_displacement(model, assets / "displacement.onnx"),
+        *_local_motion(assets / "local_motion.onnx"),
         *_flowface(model),
         *_self_refinement(model),
         # A picture of 4:3 as the detector sees it.
@@ -131,28 +135,58 @@ def _three_ddfa_v2(model):
     )
 
 
-def _displacement(model):
+def weight_shapes(path):
+    """Shapes of a network file's weights, largest arrays first; empty if there is no such file."""
+    import onnx
+
+    if not path.is_file():
+        return []
+    arrays = [t for t in onnx.load(str(path)).graph.initializer if t.data_type != onnx.TensorProto.INT64]
+    return sorted((tuple(t.dims) for t in arrays), key=math.prod, reverse=True)
+
+
+def _displacement(model, path):
     from ..learn.discriminators import NAMES, Discriminator
     from ..learn.parameters import statistics
 
-    def regressor(coefficients):
+    def regressor(coefficients, size=256, width=1.0):
         params, camera = np.zeros((1, 12 + coefficients)), np.zeros((1, CAMERA_COUNT))
-        return DisplacementRegressor(statistics(params), statistics(camera))
+        return DisplacementRegressor(statistics(params), statistics(camera), size, width)
 
-    shapes, ours = ((1, 3, 256, 256),), model.identity_count + model.expression_count
+    ours = model.identity_count + model.expression_count
+    name = f"{model.identity_count} + {model.expression_count} coefficients"
+    size, width = _shipped_resnet(path) or (256, 1.0)
     return (
-        Network("displacement", "ResNet-18, 199 + 29 coefficients", shapes, lambda: regressor(228)),
         Network(
             "displacement",
-            f"ResNet-18, {model.identity_count} + {model.expression_count} coefficients",
-            shapes,
-            lambda: regressor(ours),
+            "ResNet-18, 199 + 29 coefficients",
+            ((1, 3, 256, 256),),
+            lambda: regressor(228),
+        ),
+        Network(
+            "displacement",
+            f"ResNet-18, {name}" if width == 1 else f"ResNet-18 x {width:g}, {name}",
+            ((1, 3, size, size),),
+            lambda: regressor(ours, size, width),
+            asset=path.name if path.is_file() else None,
         ),
         *(Network("displacement", f"discriminator, {name}", ((1, 136),), Discriminator) for name in NAMES),
     )
 
 
-def _local_motion():
+def _shipped_resnet(path):
+    """Side of the input and width of the ResNet in a file; None if there is none."""
+    stems = [shape for shape in weight_shapes(path) if shape[1:] == (3, 7, 7)]
+    if not stems:
+        return None
+    return Regressor(path=path).size, stems[0][0] / STEM
+
+
+def _local_motion(path):
+    shipped, learned = None, sum(map(math.prod, weight_shapes(path)))
+    if learned:
+        # Their sizes are apart by a twentieth at least.
+        shipped = min(PAPER_PARAMETERS, key=lambda name: abs(1e6 * PAPER_PARAMETERS[name] - learned))
     for name, config in LOCAL_MOTION.items():
         paper = Published(
             1e6 * PAPER_PARAMETERS[name],
@@ -160,7 +194,8 @@ def _local_motion():
             gpu_ms=1e3 / _LOCAL_MOTION_GPU_FPS[name],
         )
         shape = (1, config.window, 3, config.image_size, config.image_size)
-        yield Network("local motion", name, (shape,), lambda config=config: LocalMotion(config), paper)
+        asset = path.name if name == shipped else None
+        yield Network("local motion", name, (shape,), lambda config=config: LocalMotion(config), paper, asset)
 
 
 def _flowface(model):
