@@ -138,7 +138,7 @@ def run_ablation(
     seeds=(0,),
     budget=None,
     only=None,
-    steadybench="cache/steadybench",
+    steadybench: str | Path | None = "cache/steadybench",
     clips=None,
     minutes=None,
     pictures=None,
