@@ -8,7 +8,7 @@ import pytest
 from scene import Scene
 
 import steadyface
-from steadyface.align.methods import ALIGNMENT_METHODS
+from steadyface.align.methods import ALIGNMENT_METHODS, DEFAULT
 from steadyface.errors import InputError
 from steadyface.evaluate.methods import METHODS, Method, given_predictions, run_method
 from steadyface.evaluate.prediction import Prediction
@@ -129,17 +129,21 @@ def test_the_files_that_our_results_depend_on_are_there():
         assert any(package.glob(part)) or part == "assets/uv_flow.onnx", part
 
 
-def test_all_modules_that_a_live_track_imports_count():
+@pytest.mark.parametrize("name", ["live", "live-displacement", "live-local-motion"])
+def test_all_modules_that_a_live_track_imports_count(name):
     """Whatever of the package the script of the live quality loads, the evaluation and the fit aside."""
+    network = next((n for n in ALIGNMENT_METHODS if name.endswith(n)), DEFAULT)
     code = (
         "import sys, steadyface.evaluate.peers.steadyface, steadyface.pipeline, steadyface.detect.detector, "
-        "steadyface.align.regressor; print(*(m.__file__ for m in sys.modules.values() "
-        "if m.__name__.startswith('steadyface.') and m.__file__))"
+        f"steadyface.align.{ALIGNMENT_METHODS[network].module}; print(*(m.__file__ for m in "
+        "sys.modules.values() if m.__name__.startswith('steadyface.') and m.__file__))"
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     package = Path(steadyface.__file__).parent
     loaded = {Path(path).relative_to(package).as_posix() for path in loaded.split()}
-    known = {path.relative_to(package).as_posix() for path in METHODS["standard"].sources()}
+    # What the standard quality adds is imported when it is asked for.
+    sources = [*METHODS["standard"].sources(), *METHODS[name].sources()]
+    known = {path.relative_to(package).as_posix() for path in sources}
     apart = {path for path in loaded if path.startswith(("evaluate/", "render/")) or "__init__" in path}
     assert loaded - known - apart <= {"errors.py", "output.py"}
 

@@ -25,7 +25,11 @@ _LIVE = (
 )
 _REGRESSOR = ("align/regressor.py", "assets/regressor.onnx")
 _DISPLACEMENT = ("align/regressor.py", "assets/displacement.onnx")
-_LOCAL_MOTION = ("align/temporal.py", "assets/local_motion.onnx")
+_LOCAL_MOTION = (
+    *(f"align/{name}.py" for name in ("face_of_landmarks", "face_square", "temporal")),
+    *(f"fit/{name}.py" for name in ("gauss_newton", "image", "residuals")),
+    "assets/local_motion.onnx",
+)
 _STANDARD = (
     "standard.py",
     "align/dense_points.py",
