@@ -5,7 +5,7 @@ import pytest
 
 from steadyface.align.crop import Crop
 from steadyface.detect.detector import Detection
-from steadyface.learn.ablations.follow import follow, is_sane
+from steadyface.learn.ablations.follow import Leader, follow, is_sane
 
 FACE = np.random.default_rng(0).uniform(-40, 40, (68, 2))
 
@@ -122,6 +122,30 @@ def test_before_a_face_is_found_there_are_no_points():
     assert np.isnan(track[:2]).all()
     np.testing.assert_allclose(track[2:], FACE + middles[0][2:, None])
     assert lost == []
+
+
+def test_whoever_is_led_sees_the_leaders_crops():
+    middles = paths(6, 3)
+    guide = Oracle(middles, blind={(0, 2)})
+    leader = Leader(guide)
+    detector = detector_of(middles)
+    alone = follow(videos_of(middles), guide, detector=detector)
+    guide.calls.clear()
+    seen = []
+
+    def astray(frames, crops):
+        seen.append([c.center.tolist() for c in crops])
+        return np.zeros((len(crops), 68, 2)), [Crop(np.full(2, np.nan), 1.0)] * len(crops)
+
+    for _ in range(2):
+        tracks = follow(videos_of(middles), leader.led(astray), detector=detector)
+        assert all((t == 0).all() for t in tracks)
+    # The guide was asked once, and the second time its crops were the same.
+    half = len(seen) // 2
+    assert len(guide.calls) == half
+    assert seen[:half] == seen[half:]
+    assert seen[2] == [list(m[0]) for m in middles]
+    assert alone[0].shape == tracks[0].shape
 
 
 @pytest.mark.parametrize(

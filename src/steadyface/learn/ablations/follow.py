@@ -1,6 +1,7 @@
 """Faces followed through several videos at once by a network under study, without any filter."""
 
 from collections import deque
+from itertools import count
 
 import numpy as np
 
@@ -50,6 +51,28 @@ def follow(videos, aligner, window=1, detector=None, lost=None):
             s.next_crop = crop if crop is not None and is_sane(crop, s.frames[-1]) else None
         frame += 1
     return [np.array(s.points, float).reshape(-1, 68, 2) for s in streams]
+
+
+class Leader:
+    """An aligner that crops for others, which need not be able to follow a face: all see the same crops.
+
+    guide: aligner, as `follow` takes it. It is asked once for a set of videos: one leader serves one set.
+    """
+
+    def __init__(self, guide):
+        self.guide, self.crops = guide, []
+
+    def led(self, aligner):
+        """An aligner with another one's points and the guide's next crops, for one call of `follow`."""
+        calls = count()
+
+        def align(frames, crops):
+            call = next(calls)
+            if call == len(self.crops):
+                self.crops.append(self.guide(frames, crops)[1])
+            return aligner(frames, crops)[0], self.crops[call]
+
+        return align
 
 
 def is_sane(crop, image):

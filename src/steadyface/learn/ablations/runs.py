@@ -66,7 +66,8 @@ class Ablation:
     train: (variant, seed, out, budget, show) -> `Trained` or a plain (aligner, window), resumable from what
     it keeps in the folder `out`, None if it was interrupted; tables: `Results` -> (tables, notes) of the
     section; draw: (variant and seed to its run's folder, seeds, `Results`, folder of pictures) -> pairs of a
-    caption and a file's path; unit: what a batch is counted in; start: what all variants start from.
+    caption and a file's path; unit: what a batch is counted in; start: what all variants start from; led: as
+    `score` takes it.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Ablation:
     tables: Callable
     draw: Callable | None = None
     unit: str = "pictures"
+    led: bool = False
     start: str = "random weights"
 
     def variant(self, name):
@@ -185,11 +187,13 @@ def _result(ablation, variant, seed, folder, budget, videos, frames, show):
             return None
         trained = Trained(*trained)
         trained_at = time.monotonic()
-        figures = score(trained.aligner, trained.window, *videos, frames=frames)
+        figures = score(trained.aligner, trained.window, *videos, frames=frames, led=ablation.led)
         seconds = {"train_s": trained_at - began, "score_s": time.monotonic() - trained_at}
         return {k: _plain(x) for k, x in {**trained.figures, **figures, **seconds}.items()}
 
     settings = {"variant": asdict(variant)["settings"], "seed": seed, **budget.settings()}
+    if ablation.led:
+        settings["led"] = True
     return kept_result(folder, settings, make)
 
 

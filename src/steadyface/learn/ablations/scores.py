@@ -1,34 +1,47 @@
 """How well and how steadily an aligner follows faces: against SteadyBench's truth and beside MediaPipe."""
 
+from functools import cache
+
 import numpy as np
 
+from ...align.regressor import ASSET as REGRESSOR
 from ...evaluate.clips import interocular
 from ...evaluate.datasets.steadybench import read_steadybench
 from ...evaluate.datasets.videos import read_videos
 from ...evaluate.metrics import auc_fr, jitter, lag, nme, nme_per_frame, nmf, normalizer_of, stability
 from ...face_model.mediapipe import INNER_51
+from .aligner import ParameterAligner
 from .decoded import frames_of
-from .follow import follow
+from .follow import Leader, follow
 
 #: Errors above it, percent of the box' diagonal, are failures: the local motion paper's two thresholds.
 THRESHOLDS = (8, 4)
 
 
-def score(aligner, window, steadybench_root, clips_root, detector=None, frames=None):
+def score(aligner, window, steadybench_root, clips_root, detector=None, frames=None, led=False):
     """Figures of an aligner on both sets of videos: name to number.
 
     aligner, window, detector: as `follow` takes them; steadybench_root: a benchmark's folder, None to leave
     it out; clips_root: a folder as `read_videos` reads it, None to leave it out; frames: as `frames_of` takes
-    its folder. See `score_steadybench` and `score_clips` for the figures.
+    its folder; led: whether the shipped network crops, as steadily for all, instead of the aligner itself,
+    which may not have learned enough to follow a face. See `score_steadybench` and `score_clips` for the
+    figures.
     """
     figures = {}
     if steadybench_root is not None:
-        figures |= score_steadybench(
-            aligner, window, list(read_steadybench(steadybench_root)), detector, frames
-        )
+        clips = list(read_steadybench(steadybench_root))
+        look = _leader(steadybench_root).led(aligner) if led else aligner
+        figures |= score_steadybench(look, window, clips, detector, frames)
     if clips_root is not None:
-        figures |= score_clips(aligner, window, list(read_videos(clips_root)), detector, frames)
+        clips = list(read_videos(clips_root))
+        look = _leader(clips_root).led(aligner) if led else aligner
+        figures |= score_clips(look, window, clips, detector, frames)
     return figures
+
+
+@cache
+def _leader(root):
+    return Leader(ParameterAligner(REGRESSOR))
 
 
 def score_steadybench(aligner, window, clips, detector=None, frames=None):
