@@ -189,7 +189,7 @@ def _result(ablation, variant, seed, folder, budget, videos, frames, show):
         trained_at = time.monotonic()
         figures = score(trained.aligner, trained.window, *videos, frames=frames, led=ablation.led)
         seconds = {"train_s": trained_at - began, "score_s": time.monotonic() - trained_at}
-        return {k: _plain(x) for k, x in {**trained.figures, **figures, **seconds}.items()}
+        return {k: _plain(x) for k, x in {**seconds, **trained.figures, **figures}.items()}
 
     settings = {"variant": asdict(variant)["settings"], "seed": seed, **budget.settings()}
     if ablation.led:

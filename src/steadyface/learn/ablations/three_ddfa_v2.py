@@ -137,6 +137,8 @@ def train_variant(variant, seed, out, budget, show):
     export(trainer.average.module, path, trainer.model.name)
     figures = {f"{name}_error": r["error"] for name, r in errors.items()}
     figures["training_mm"] = float(np.mean(training_errors(out)[1][-budget.iterations // 10 :]))
+    # Of all parts of an interrupted training.
+    figures["train_s"] = trainer.seconds
     won = trainer.losses_won
     for half, part in (("first", won[: len(won) // 2]), ("second", won[len(won) // 2 :])):
         if part:
