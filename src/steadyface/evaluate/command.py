@@ -248,7 +248,9 @@ def views(
 
 @benchmark.command()
 def ablation(
-    name: Annotated[str, typer.Argument(help="3ddfa_v2, displacement or local_motion.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(help="3ddfa_v2, displacement, local_motion or live.", show_default=False)
+    ],
     runs: Annotated[Path, typer.Option(help="Folder of the trainings.")] = Path("runs/ablation"),
     iterations: Annotated[int | None, typer.Option(help="Optimizer steps of every variant.", min=1)] = None,
     batch: Annotated[int | None, typer.Option(help="Pictures of a step.", min=1)] = None,
