@@ -21,6 +21,9 @@ from .samples import load_samples
 
 #: The first block that becomes integers: from here on a map has stride 16 or more.
 FIRST_BLOCK = 5
+#: Percent of a map's values within its range of integers. A range as wide as the rarest value makes steps so
+#: coarse that landmarks tremble by 0.17 % of the inter-ocular distance where nothing moves.
+WITHIN = 99.95
 
 
 def calibration_pictures(folders, size=120, count=240, seed=0):
@@ -45,7 +48,13 @@ def quantize(source, target, pictures, first_block=FIRST_BLOCK):
     such blocks.
     """
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Pictures(CalibrationDataReader):
@@ -74,6 +83,8 @@ def quantize(source, target, pictures, first_block=FIRST_BLOCK):
             reduce_range=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.Percentile,
+            extra_options={"CalibPercentile": WITHIN},
         )
     written, metadata = onnx.load(str(target)), onnx.load(str(source)).metadata_props
     del written.metadata_props[:]
