@@ -51,7 +51,7 @@ def load_samples(folder):
             "yaw": np.abs(euler_from_matrix(a["rotation"])[:, 1]),
         },
         a.get("clip", np.arange(len(images))),
-        a["name"],
+        a.get("name", np.arange(len(images)).astype(str)),
     )
 
 
