@@ -146,6 +146,20 @@ def test_more_is_better_where_it_is_said():
     assert order_table(results, [Claim("good", "bad", "auc", {"auc": "AUC"})]) == (None, "")
 
 
+def test_a_hair_is_no_difference_but_in_several_seeds():
+    def said(*pairs):
+        better, worse = zip(*pairs, strict=True)
+        runs = {"good": better, "fair": worse}
+        runs = {n: {seed: {"nme": x} for seed, x in enumerate(v)} for n, v in runs.items()}
+        table, counted = order_table(Results(VARIANTS[:2], runs), CLAIMS[:1])
+        return table.rows[0][2].rpartition(", ")[2], counted.rpartition("NME ")[2]
+
+    assert said((1.0, 1.005)) == ("even", "0 of 1 (1 even).")
+    assert said((1.0, 1.02)) == ("yes", "1 of 1.")
+    assert said((1.0, 1.005), (1.0, 1.004)) == ("yes", "1 of 1.")
+    assert said((1.0, 0.9), (1.0, 1.2)) == ("in 1 of 2 seeds", "1 of 1.")
+
+
 def test_the_command_writes_a_section_and_its_pictures(trained, tmp_path, monkeypatch):
     def draw(folder_of_run, seeds, results, pictures):
         assert folder_of_run(VARIANTS[0], 0).is_dir()

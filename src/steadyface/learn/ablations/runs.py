@@ -15,6 +15,10 @@ from ..kept_result import has_result, kept_result
 from .scores import score
 
 
+#: Two variants of one seed that differ by less than this share are not told apart.
+EVEN = 0.01
+
+
 @dataclass(frozen=True)
 class Variant:
     """One row of a study.
@@ -280,12 +284,13 @@ class Claim:
 def order_table(results, claims, caption="Published orders, and whether they hold here."):
     """A `Table` of claims whose variants are there, and a sentence that counts how many hold.
 
-    A cell has ours of both and "yes" or "no", or in how many seeds it holds where they disagree. Counted as
-    holding is what holds in the mean of the seeds that both have. Returns (None, "") without such a claim.
+    A cell has ours of both and "yes" or "no", or in how many seeds it holds where they disagree, or "even"
+    where one seed alone tells them apart by less than `EVEN`. Counted as holding is what holds in the mean of
+    the seeds that both have. Returns (None, "") without such a claim.
     """
     titles = {v.name: v for v in results.variants}
     columns = tuple(dict.fromkeys(c for claim in claims for c in claim.ours.values()))
-    rows, held, made = [], dict.fromkeys(columns, 0), dict.fromkeys(columns, 0)
+    rows, told = [], {c: [] for c in columns}
     for claim in claims:
         if claim.better not in results or claim.worse not in results:
             continue
@@ -299,12 +304,11 @@ def order_table(results, claims, caption="Published orders, and whether they hol
             said = _held(ours[0], ours[1], claim.higher)
             if said is not None:
                 cells[column], holds = said
-                made[column] += 1
-                held[column] += holds
+                told[column].append(holds)
         rows.append((f"{a.title} better than {b.title}", published, *cells.values()))
     if not rows:
         return None, ""
-    counts = "; ".join(f"by {c} {held[c]} of {made[c]}" for c in columns if made[c])
+    counts = "; ".join(f"by {c} {_count(told[c])}" for c in columns if told[c])
     note = f"Of the published orders hold here (in the mean of the seeds): {counts}."
     return Table(caption, ("order", "paper", *columns), tuple(rows)), note
 
@@ -317,7 +321,14 @@ def _held(better, worse, higher):
     gain = (better - worse) if higher else (worse - better)
     holds, seeds = bool(gain.mean() > 0), int((gain > 0).sum())
     words = ("yes" if holds else "no") if seeds in (0, len(gain)) else f"in {seeds} of {len(gain)} seeds"
+    if len(gain) == 1 and abs(gain[0]) < EVEN * abs(worse[0]):
+        holds, words = None, "even"
     return f"{better.mean():.3g} : {worse.mean():.3g}, {words}", holds
+
+
+def _count(told):
+    even = told.count(None)
+    return f"{told.count(True)} of {len(told)}" + (f" ({even} even)" if even else "")
 
 
 def with_options(budget, iterations=None, batch=None, sets=None, threads=None):
