@@ -14,7 +14,6 @@ from ...output import make_folder
 from ..kept_result import has_result, kept_result
 from .scores import score
 
-
 #: Two variants of one seed that differ by less than this share are not told apart.
 EVEN = 0.01
 
