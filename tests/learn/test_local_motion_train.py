@@ -130,20 +130,17 @@ def test_every_network_learns_and_is_exported(folder, tmp_path, name):
     assert np.isfinite(records[-1]["loss"])
 
 
-def test_the_loss_falls(folder, tmp_path):
+def test_the_loss_falls_from_that_of_the_mean_landmarks(folder, tmp_path):
     trainer = LocalMotionTrainer(
-        config(folder, tmp_path, learning_rate=3e-3, schedule="cosine", iterations=99)
+        config(folder, tmp_path, learning_rate=1e-3, schedule="cosine", iterations=99)
     )
-    before = trainer.heldout["videos"](trainer.average.module)["error"]
     arrays = trainer.maker(0)
-    losses = [float(trainer.step(arrays)["loss"]) for _ in range(30)]
-    assert losses[-1] < 0.5 * losses[0]
-    with trainer.stream() as stream:
-        for _ in range(60):
-            trainer.advance(stream)
-    trainer.average.count = 10**6
-    trainer.average.module.load_state_dict(trainer.network.state_dict())
-    assert trainer.heldout["videos"](trainer.average.module)["error"] < before
+    points = trainer.network.eval().landmarks(to_network(arrays["images"]))[0].detach().numpy()
+    mean = np.mean([trainer.maker(i)["landmarks"] for i in range(8)], (0, 1))
+    assert np.abs(points - mean).max() < 0.05
+    trainer.network.train()
+    losses = [float(trainer.step(arrays)["loss"]) for _ in range(60)]
+    assert np.mean(losses[-5:]) < 0.5 * losses[0]
 
 
 def test_a_run_goes_on_where_it_stopped(folder, tmp_path):

@@ -134,8 +134,9 @@ class PeepholeLSTM(nn.Module):
 class LocalMotion(nn.Module):
     """One of the six networks: a window of crops to the landmarks of its last frame.
 
-    forward: (N, T, 3, S, S) RGB 0..255, oldest first, of which the last `used_frames` count, -> coordinates (N, 68, 2) in crop sides from the crop's
-    middle, [-0.5, 0.5] inside it, or heatmaps (N, 68, S, S). `landmarks` gives coordinates of both.
+    forward: (N, T, 3, S, S) RGB 0..255, oldest first, of which the last `used_frames` count, -> coordinates
+    (N, 68, 2) in crop sides from the crop's middle, [-0.5, 0.5] inside it, or heatmaps (N, 68, S, S).
+    `landmarks` gives coordinates of both.
     """
 
     pixel_mean: torch.Tensor
