@@ -263,7 +263,7 @@ _NOTES = (
     "The coordinate networks saw the same windows in the same order, and the heatmap networks the first "
     f"{100 * HEATMAP_SHARE:.0f} % of them, for one of their steps costs ten times as much: the two groups "
     f"do not compare with each other. The learning rate of coordinates is the paper's {LEARNING_RATE:g}, "
-    f"that of heatmaps {HEATMAP_RATE:g}; both fall to nearly nothing by a cosine, instead of by steps over 100 "
+    f"that of heatmaps {HEATMAP_RATE:g}; both fall to nothing by a cosine, not by steps over 100 "
     "epochs, and all batches are of one size.",
 )
 
