@@ -210,7 +210,7 @@ def test_discriminators_and_network_take_turns(config, model):
         moved = [
             not torch.equal(a, b) for a, b in zip(before, trainer.discriminators.parameters(), strict=True)
         ]
-        return trainer.network.features.weight.grad, moved
+        return trainer.network.features[0].weight.grad, moved
 
     plain, _ = after_a_step((), 0.1)
     torch.manual_seed(0)

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -196,7 +198,7 @@ def test_landmarks_of_the_parameters_are_constrained_and_those_of_the_head_are_n
     target = torch.from_numpy(p).float()
     points = FacePoints(mirror_model, 100)
     batch = {"params": target, "is_face": torch.ones(4)}
-    no_terms = TermWeights(*[0.0] * 6)
+    no_terms = TermWeights(*[0.0] * len(fields(TermWeights)))
     gradients = {}
     for kind in ({}, {"lrr": True}, {"lmk": True}):
         torch.manual_seed(0)

@@ -56,7 +56,7 @@ class DisplacementConfig:
     batches: PairConfig
     discriminators: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     supervision: Literal["full", "landmarks"] = "full"
-    weights: TermWeights = field(default_factory=lambda: TermWeights(motion=0.0))
+    weights: TermWeights = field(default_factory=lambda: TermWeights(motion=0.0, pose=3.0))
     prior: float = 0.001
     width: float = 1.0
     vertex_count: int = 800

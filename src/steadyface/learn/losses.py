@@ -166,6 +166,16 @@ def motion_loss(points, target, clip_length, sample_weight):
     return weighted_mean((difference.square().sum(-1) + 1e-4).sqrt(), weight)
 
 
+def pose_loss(z, target, sample_weight):
+    """Huber of the z-scored entries of T, linear beyond one standard deviation, summed: (N, P) each.
+
+    It tells scale from the rest where a network that begins has no landmark in its place yet.
+    """
+    t = slice(SIMILARITY_COUNT)
+    error = functional.smooth_l1_loss(z[:, t], target[:, t], reduction="none")
+    return weighted_mean(error.sum(1), sample_weight)
+
+
 def identity_expression_loss(params, target, std, identity_count, sample_weight):
     """Mean absolute z-scored error of identity and expression: keeps coefficients that look alike apart."""
     _, identity, expression = split((params - target) / std, identity_count)

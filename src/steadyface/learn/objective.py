@@ -24,12 +24,14 @@ class TermWeights:
     """Weights of the practical terms beside the loss; 0 leaves a term out. Points' terms are in mm.
 
     landmarks: projected against measured landmarks; openings: lid and lip gaps; coefficients: z-scored
-    identity and expression; motion: steadiness in clips; sigma, confidence: the two extra heads.
+    identity and expression; pose: z-scored T; motion: steadiness in clips; sigma, confidence: the two extra
+    heads.
     """
 
     landmarks: float = 1.0
     openings: float = 1.0
     coefficients: float = 0.3
+    pose: float = 0.0
     motion: float = 0.5
     sigma: float = 0.05
     confidence: float = 0.3
@@ -110,6 +112,9 @@ class Objective:
             terms["coefficients"] = losses.identity_expression_loss(
                 regression.params, batch["params"], self.std, self.points.identity_count, face
             )
+        if w.pose:
+            z_target = (batch["params"] - self.mean) / self.std
+            terms["pose"] = losses.pose_loss(regression.z, z_target, face)
         if w.motion and self.clip_rows:
             rows = slice(self.clip_rows)
             terms["motion"] = losses.motion_loss(

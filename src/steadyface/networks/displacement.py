@@ -61,7 +61,11 @@ class DisplacementRegressor(nn.Module):
         super().__init__()
         self.size = size
         self.backbone = ResNet18(width)
-        self.features = nn.Linear(self.backbone.feature_count, FEATURE_COUNT)
+        # Pooled features are all positive: unless their weighted sums are centred, more than half of the
+        # units behind the ReLU never speak or never cease to, and the camera's few cannot tell a scale.
+        self.features = nn.Sequential(
+            nn.Linear(self.backbone.feature_count, FEATURE_COUNT, bias=False), nn.BatchNorm1d(FEATURE_COUNT)
+        )
         count = len(params_statistics.mean) - 12
         self.split = feature_split(count)
         # The paper has ReLU in all layers but the last.
