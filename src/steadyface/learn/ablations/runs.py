@@ -270,7 +270,7 @@ class Claim:
     """An order that the paper published: by `published`, its variant `better` is below `worse`.
 
     better, worse: names of variants; published: figure of `Variant.paper`; ours: figure to column of what it
-    is held against; higher: whether more is better.
+    is held against; higher: whether more is better; measure: what is compared, where that needs telling.
     """
 
     better: str
@@ -278,6 +278,7 @@ class Claim:
     published: str
     ours: Mapping[str, str]
     higher: bool = False
+    measure: str = ""
 
 
 def order_table(results, claims, caption="Published orders, and whether they hold here."):
@@ -304,7 +305,8 @@ def order_table(results, claims, caption="Published orders, and whether they hol
             if said is not None:
                 cells[column], holds = said
                 told[column].append(holds)
-        rows.append((f"{a.title} better than {b.title}", published, *cells.values()))
+        measure = f", {claim.measure}" if claim.measure else ""
+        rows.append((f"{a.title} better than {b.title}{measure}", published, *cells.values()))
     if not rows:
         return None, ""
     counts = "; ".join(f"by {c} {_count(told[c])}" for c in columns if told[c])

@@ -28,6 +28,7 @@ LEARNING_RATE = 6e-3
 PLAIN = AugmentConfig(grey=0.0, occlude=0.0, shade=0.0, compress=0.0, wide_probability=0.0)
 # The practical terms that the paper does not have.
 _NO_TERMS = TermWeights(landmarks=0.0, openings=0.0, coefficients=0.0, motion=0.0, sigma=0.0, confidence=0.0)
+_LOSSES = {"fwpdc": "fWPDC", "vdc": "VDC"}
 _META = {"objective": "meta-joint", "look_ahead": LOOK_AHEAD}
 _META_LRR = {**_META, "lrr": True}
 
@@ -136,7 +137,8 @@ def train_variant(variant, seed, out, budget, show):
     path = Path(out) / "regressor.onnx"
     export(trainer.average.module, path, trainer.model.name)
     figures = {f"{name}_error": r["error"] for name, r in errors.items()}
-    figures["training_mm"] = float(np.mean(training_errors(out)[1][-budget.iterations // 10 :]))
+    at, error = training_errors(out)
+    figures["training_mm"] = float(error[at > 0.8 * at[-1]].mean())
     # Of all parts of an interrupted training.
     figures["train_s"] = trainer.seconds
     won = trainer.losses_won
@@ -182,14 +184,14 @@ CLAIMS = (
         )
     ),
     *(
-        Claim(better, worse, published, against)
+        Claim(better, worse, published, against, measure=measure)
         for better, worse in (
             ("fwpdc-svs", "fwpdc"),
             ("meta-lrr-svs", "meta-lrr"),
             ("meta-lrr-rnd", "meta-lrr"),
             ("meta-lrr-svs", "meta-lrr-rnd"),
         )
-        for published, against in (("menpo", _VIDEO), ("stability", _STEADY))
+        for published, against, measure in (("menpo", _VIDEO, "NME"), ("stability", _STEADY, "stability"))
     ),
 )
 
@@ -282,13 +284,19 @@ def draw(folder_of_run, seeds, results, pictures):
         for name, colour, marker in (("fwpdc", "tab:blue", "o"), ("vdc", "tab:orange", "s")):
             x = [i for i, w in zip(at, won, strict=True) if w == name]
             right.plot(
-                x, [row] * len(x), marker, color=colour, markersize=4, label=name if row == 0 else None
+                x,
+                [row] * len(x),
+                marker,
+                color=colour,
+                markersize=4,
+                label=_LOSSES[name] if row == 0 else None,
             )
     right.set(title="loss chosen by each look-ahead (figure 7)", xlabel="iteration")
+    right.set_ylim(-0.5, max(len(joint), 1) + 0.2)
     right.set_yticks(range(len(joint)), [v.title for v in joint])
     for axes in (left, right):
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(fontsize=7)
+            axes.legend(fontsize=7, loc="upper right", ncols=2 if axes is right else 1)
     path = Path(pictures) / "ablation_3ddfa_v2.png"
     figure.savefig(path, dpi=110)
     return [("Training error of the variants, and which loss meta-joint chose", path)]
