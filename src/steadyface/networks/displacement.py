@@ -61,8 +61,8 @@ class DisplacementRegressor(nn.Module):
         super().__init__()
         self.size = size
         self.backbone = ResNet18(width)
-        # Pooled features are all positive: unless their weighted sums are centred, more than half of the
-        # units behind the ReLU never speak or never cease to, and the camera's few cannot tell a scale.
+        # Pooled features are all positive: unless their weighted sums are centred, half of the units behind
+        # the ReLU never speak, and the few that the camera has cannot tell a scale.
         self.features = nn.Sequential(
             nn.Linear(self.backbone.feature_count, FEATURE_COUNT, bias=False), nn.BatchNorm1d(FEATURE_COUNT)
         )
