@@ -26,7 +26,14 @@ ORDER = (
         "views_live",
         "views_exact",
     ),
-    *("flow", "ablation_3ddfa_v2", "ablation_displacement", "ablation_local_motion", "networks"),
+    *(
+        "flow",
+        "ablation_3ddfa_v2",
+        "ablation_displacement",
+        "ablation_local_motion",
+        "ablation_live",
+        "networks",
+    ),
     *("train", "film", "fwpdc", "ssme", "rasterize"),
 )
 _PACKAGES = ("steadyface", "numpy", "onnxruntime", "opencv-python-headless", "av")
