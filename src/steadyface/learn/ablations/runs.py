@@ -240,8 +240,10 @@ def _budget_note(ablation, results, budget, seeds, small):
         f"Every variant took {budget.iterations:,} optimizer steps on {budget.batch} {ablation.unit} each "
         f"({budget.iterations * budget.batch:,} {ablation.unit}, of {sets}) from {ablation.start}; "
         f"{seeds_note(seeds)}; {minutes:.0f} minutes of training in all. That is a small fraction of a "
-        "paper's training: orders compare, sizes do not."
+        "paper's training: sizes do not compare with the paper's, and an order may change with more."
     )
+    if len(seeds) == 1:
+        text += " Of one seed, a difference of a few percent may be chance."
     if small:
         text += f" The budget is too small for {', '.join(v.title for v in small)}."
     if missing:

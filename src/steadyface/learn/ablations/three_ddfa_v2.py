@@ -137,8 +137,6 @@ def train_variant(variant, seed, out, budget, show):
     path = Path(out) / "regressor.onnx"
     export(trainer.average.module, path, trainer.model.name)
     figures = {f"{name}_error": r["error"] for name, r in errors.items()}
-    at, error = training_errors(out)
-    figures["training_mm"] = float(error[at > 0.8 * at[-1]].mean())
     # Of all parts of an interrupted training.
     figures["train_s"] = trainer.seconds
     won = trainer.losses_won
@@ -206,7 +204,6 @@ def tables(results):
         **{"AUC 8 %": "auc_8", "FR 8 %": "fr_8", "AUC 4 %": "auc_4", "FR 4 %": "fr_4"},
         **{"jitter %": "jitter", "lag": "lag"},
         **{"clips: distance %": "clips_distance", "lag of clips": "clips_lag"},
-        **{"training mm": "training_mm", "training s": "train_s"},
     }
     every = [v.name for v in results.variants]
     made = [
