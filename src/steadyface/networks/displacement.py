@@ -69,13 +69,12 @@ class DisplacementRegressor(nn.Module):
         count = len(params_statistics.mean) - 12
         self.split = feature_split(count)
         # The paper has ReLU in all layers but the last.
-        self.shape_head = nn.Sequential(nn.Linear(self.split[0], count), nn.ReLU(), nn.Linear(count, count))
-        self.camera_head = nn.Sequential(
-            nn.Linear(self.split[1], CAMERA_NODES), nn.ReLU(), nn.Linear(CAMERA_NODES, CAMERA_COUNT)
-        )
+        shape, camera = nn.Linear(count, count), nn.Linear(CAMERA_NODES, CAMERA_COUNT)
+        self.shape_head = nn.Sequential(nn.Linear(self.split[0], count), nn.ReLU(), shape)
+        self.camera_head = nn.Sequential(nn.Linear(self.split[1], CAMERA_NODES), nn.ReLU(), camera)
         self.log_sigma_head = nn.Linear(FEATURE_COUNT, 68)
         self.confidence_head = nn.Linear(FEATURE_COUNT, 1)
-        for head in (self.shape_head[-1], self.camera_head[-1], self.log_sigma_head, self.confidence_head):
+        for head in (shape, camera, self.log_sigma_head, self.confidence_head):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
         # exp(-2.5) = 0.08 of the crop's side, 18 mm: about the error of the mean face.
@@ -84,9 +83,9 @@ class DisplacementRegressor(nn.Module):
         # Only the z-scores of `Regression` come from these; the exported network has no use for them.
         self.params_mean = nn.Buffer(mean, persistent=False)
         self.params_std = nn.Buffer(std, persistent=False)
-        camera = camera_statistics
-        self.output_mean = nn.Buffer(torch.cat([torch.tensor(camera.mean), mean[12:]]))
-        self.output_std = nn.Buffer(torch.cat([torch.tensor(camera.std), std[12:]]))
+        seen = camera_statistics
+        self.output_mean = nn.Buffer(torch.cat([torch.tensor(seen.mean), mean[12:]]))
+        self.output_std = nn.Buffer(torch.cat([torch.tensor(seen.std), std[12:]]))
 
     def extra_heads(self):
         """The layers that the paper does not have, nor count."""

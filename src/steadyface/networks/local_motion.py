@@ -7,6 +7,7 @@ stays that of the window, which is what is built here.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -69,7 +70,7 @@ class _Encoder(nn.Module):
         super().__init__()
         self.is_3d = is_3d
         convolution, norm = (nn.Conv3d, nn.BatchNorm3d) if is_3d else (nn.Conv2d, nn.BatchNorm2d)
-        two = (1, 2, 2) if is_3d else 2
+        two: Any = (1, 2, 2) if is_3d else 2
         layers = []
         for inputs, outputs in zip((3, *channels), channels, strict=False):
             layers += [
