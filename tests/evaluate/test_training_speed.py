@@ -1,11 +1,13 @@
 import sys
 import time
 from contextlib import contextmanager
+from importlib import import_module
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+import steadyface
 from steadyface.errors import InputError
 from steadyface.evaluate.training_speed import (
     TRAININGS,
@@ -112,6 +114,8 @@ def test_every_training_gets_batches_of_drawn_samples(name, tiny_model, tmp_path
 def test_unknown_trainings_and_a_missing_extra_are_named(tiny_model, monkeypatch):
     with pytest.raises(InputError, match="unknown training 'all': known are regressor, displacement, loc"):
         measure_train(only=["all"], model=tiny_model)
+    # The package's attribute goes with the module that is imported anew: it has to come back, too.
+    monkeypatch.setattr(steadyface, "learn", import_module("steadyface.learn"), raising=False)
     for name in [n for n in sys.modules if n.startswith("steadyface.learn")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
