@@ -1,8 +1,6 @@
 """The shipped form of a regressor: ONNX in real units, and its card."""
 
-import logging
 import platform
-import warnings
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +12,7 @@ from ..errors import OutputError
 from ..networks.complexity import multiply_adds, parameter_count
 from ..output import replacing
 from .flow_export import store_half
+from .onnx_trace import trace
 from .parameters import CROP_SIDE_MM
 
 
@@ -40,48 +39,26 @@ def export(network, path, face_model_name, tolerance=1e-3, half=False):
 
     network = network.eval()
     image = torch.rand(2, 3, network.size, network.size) * 255
+    # The tracing exporter keeps the parameters' names if it may not fold them.
+    unfolded = {"training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
+    outputs = ["params", "log_sigma", "confidence"]
+    graph = onnx.load_from_string(trace(_Inference(network), {"image": image}, outputs, **unfolded))
+    if half:
+        store_half(graph.graph)
+    metadata = {
+        "face_model": face_model_name,
+        "crop_side_mm": f"{CROP_SIDE_MM:g}",
+        "input_size": f"{network.size}",
+    }
+    for key, value in metadata.items():
+        graph.metadata_props.add(key=key, value=value)
+    onnx.checker.check_model(graph)
+    data = graph.SerializeToString()
+    worst = _difference(network, image, data)
+    if not worst < tolerance:
+        raise OutputError(f"the exported network differs from the trained one by {worst:.2g} > {tolerance}")
     with replacing(path) as temporary:
-        _trace(network, image, temporary)
-        graph = onnx.load(temporary)
-        if half:
-            store_half(graph.graph)
-        metadata = {
-            "face_model": face_model_name,
-            "crop_side_mm": f"{CROP_SIDE_MM:g}",
-            "input_size": f"{network.size}",
-        }
-        for key, value in metadata.items():
-            graph.metadata_props.add(key=key, value=value)
-        onnx.checker.check_model(graph)
-        data = graph.SerializeToString()
-        worst = _difference(network, image, data)
-        if not worst < tolerance:
-            raise OutputError(
-                f"the exported network differs from the trained one by {worst:.2g} > {tolerance}"
-            )
         temporary.write_bytes(data)
-
-
-def _trace(network, image, path):
-    quiet = logging.getLogger("torch.onnx")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        # The tracing exporter keeps the parameters' names if it may not fold them.
-        torch.onnx.export(
-            _Inference(network),
-            (image,),
-            str(path),
-            input_names=["image"],
-            output_names=["params", "log_sigma", "confidence"],
-            dynamic_axes={k: {0: "N"} for k in ("image", "params", "log_sigma", "confidence")},
-            training=torch.onnx.TrainingMode.PRESERVE,
-            do_constant_folding=False,
-            opset_version=17,
-            dynamo=False,
-        )
-    quiet.setLevel(level)
 
 
 def _difference(network, image, data):

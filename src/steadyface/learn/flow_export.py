@@ -1,9 +1,6 @@
 """The shipped form of a dense alignment network: ONNX with the vertices that it tells of."""
 
-import io
 import json
-import logging
-import warnings
 
 import numpy as np
 import torch
@@ -11,6 +8,7 @@ from torch import nn
 
 from ..errors import OutputError
 from ..output import replacing
+from .onnx_trace import trace
 from .parameters import CROP_SIDE_MM
 
 
@@ -44,7 +42,7 @@ def export_flow(network, path, model_name, vertices, iterations=None, tolerance=
     if getattr(network.config, "start", None) == "guess":
         inputs["guess"] = torch.rand(2, len(vertices), 2, generator=generator) * size
     inference = _Inference(network, iterations).eval()
-    graph = onnx.load_from_string(_trace(inference, inputs))
+    graph = onnx.load_from_string(trace(inference, inputs, ["position", "sigma"]))
     store_half(graph.graph)
     metadata = {
         "face_model": model_name,
@@ -79,29 +77,6 @@ def store_half(graph, least=1000):
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
-
-
-def _trace(inference, inputs):
-    quiet = logging.getLogger("torch.onnx")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
-    buffer = io.BytesIO()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                inference,
-                tuple(inputs.values()),
-                buffer,  # pyright: ignore[reportArgumentType]
-                input_names=list(inputs),
-                output_names=["position", "sigma"],
-                dynamic_axes={k: {0: "N"} for k in (*inputs, "position", "sigma")},
-                opset_version=17,
-                dynamo=False,
-            )
-    finally:
-        quiet.setLevel(level)
-    return buffer.getvalue()
 
 
 def _difference(inference, inputs, data):

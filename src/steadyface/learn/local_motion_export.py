@@ -1,10 +1,8 @@
 """The shipped form of a local motion network: ONNX that gives landmarks, and what is known of them."""
 
-import io
 import json
 import logging
 import tempfile
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from ..align.face_square import BELOW, FACE_SIDE_MM
 from ..errors import InputError, OutputError
 from ..output import replacing
 from .flow_export import store_half
+from .onnx_trace import trace
 
 #: How weights may be stored: as trained; large ones in half precision; those of the fully connected and
 #: recurrent layers as 8-bit integers, with which onnxruntime also computes, the rest in half precision.
@@ -50,7 +49,7 @@ def export_local_motion(network, path, sigma, weights="half", metadata=None):
     c = network.config
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(2, c.used_frames, 3, c.image_size, c.image_size, generator=generator) * 255
-    graph = onnx.load_from_string(_trace(inference, images))
+    graph = onnx.load_from_string(trace(inference, {"images": images}, ["landmarks", "peak"]))
     _join_copies(graph.graph)
     if weights == "int8":
         graph = _with_integers(graph)
@@ -76,29 +75,6 @@ def export_local_motion(network, path, sigma, weights="half", metadata=None):
         )
     with replacing(path) as temporary:
         temporary.write_bytes(data)
-
-
-def _trace(inference, images):
-    quiet = logging.getLogger("torch.onnx")
-    level = quiet.level
-    quiet.setLevel(logging.ERROR)
-    buffer = io.BytesIO()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                inference,
-                (images,),
-                buffer,  # pyright: ignore[reportArgumentType]
-                input_names=["images"],
-                output_names=["landmarks", "peak"],
-                dynamic_axes={k: {0: "N"} for k in ("images", "landmarks", "peak")},
-                opset_version=17,
-                dynamo=False,
-            )
-    finally:
-        quiet.setLevel(level)
-    return buffer.getvalue()
 
 
 def _join_copies(graph):
