@@ -129,8 +129,8 @@ _NOTES = (
     "area. Every network crops by its own answer of the frame before.",
     "The motion loss is the distance of predicted from true displacement between adjacent frames, in "
     "millimetres (`losses.motion_loss`), with the weight given; the discriminators are those of landmark "
-    "displacement learning. All variants are alike in everything else. What came of it is shipped now, trained "
-    "longer: its card says how.",
+    "displacement learning. All variants are alike in everything else. What came of it, trained for longer, "
+    "is shipped now: its card says how.",
 )
 
 ABLATION = Ablation(
