@@ -30,7 +30,8 @@ class Busy(nn.Module):
         self.runs += 1
         assert not self.training
         assert not torch.is_grad_enabled()
-        assert torch.get_num_threads() == 1
+        # Multiply-adds are counted on shapes alone, with any number of threads.
+        assert x.is_meta or torch.get_num_threads() == 1
         for _ in range(self.products):
             x = torch.tanh(x @ self.weight)
         return x
