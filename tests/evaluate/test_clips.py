@@ -113,8 +113,9 @@ def test_evaluate_clips_runs_the_tracker_with_and_without_its_filter(tmp_path):
         return [fake_track(points, np.arange(40)), short]
 
     section = clips.evaluate_clips(tmp_path, track=track)
-    raw = ("live", ("filter", None))
-    assert calls == [("a.mp4", "live"), ("a.mp4", *raw), ("b.mp4", "live"), ("b.mp4", *raw)]
+    plain = ("live", ("method", "3ddfa_v2"))
+    raw = (*plain, ("filter", None))
+    assert calls == [("a.mp4", *plain), ("a.mp4", *raw), ("b.mp4", *plain), ("b.mp4", *raw)]
     assert (section.name, section.command) == ("clips", "steadyface benchmark clips")
     met = {t.what: t for t in section.targets}
     assert met["frames tracked, worst clip"].value == pytest.approx(97.5)
@@ -140,6 +141,23 @@ def test_the_standard_quality_has_a_section_and_targets_of_its_own(tmp_path):
     assert limits["jitter over MediaPipe's, median of clips"] == 0.4
     with pytest.raises(InputError, match="unknown quality 'best': known are live, standard"):
         clips.evaluate_clips(tmp_path, "best", track)
+
+
+def test_another_method_has_a_section_without_goals(tmp_path):
+    x = talking_face(40)
+    np.savez(tmp_path / "mediapipe478.npz", a=x.astype(np.float32))
+    asked = []
+
+    def track(path, quality, method, **options):
+        asked.append(method)
+        return [fake_track(ibug68(x), np.arange(40))]
+
+    section = clips.evaluate_clips(tmp_path, "live", track, "local-motion")
+    assert asked == ["local-motion"] * 2
+    assert (section.name, section.targets) == ("clips_local_motion", ())
+    assert section.command == "steadyface benchmark clips --method local-motion"
+    with pytest.raises(InputError, match="unknown method 'best'"):
+        clips.evaluate_clips(tmp_path, "live", track, "best")
 
 
 def test_a_folder_without_reference_landmarks_is_explained(tmp_path):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..align.methods import ALIGNMENT_METHODS, DEFAULT, check_method
 from ..errors import InputError
 from ..face_model.mediapipe import INNER_51
 from .metrics import jitter, lag, nme
@@ -144,23 +145,24 @@ def _track(path, quality, **options):
         return []
 
 
-def evaluate_clips(folder, quality="live", track=_track):
-    """Measure every clip of a folder. Returns the `Section` "clips", of other qualities "clips_QUALITY".
+def evaluate_clips(folder, quality="live", track=_track, method=DEFAULT):
+    """Measure every clip of a folder: the `Section` "clips", with what is not the default in its name.
 
     folder: `<clip>.mp4` files with mediapipe478.npz; quality: a key of `JITTER`; track: path and quality to
-    list of `Track`, takes `filter=None` to leave the live network's output as it is. Raises InputError if the
-    landmarks are missing or the quality is unknown.
+    list of `Track`, takes `filter=None` to leave the live network's output as it is, and `method`, a key of
+    `ALIGNMENT_METHODS`. Raises InputError if the landmarks are missing or a name is unknown.
     """
+    check_method(method)
     if quality not in JITTER:
         raise InputError(f"unknown quality {quality!r}: known are {', '.join(JITTER)}")
     folder = Path(folder)
     results = []
     for clip, reference in load_reference(folder).items():
         path = folder / f"{clip}.mp4"
-        ours = main_track(track(path, quality), len(reference))
-        unfiltered = main_track(track(path, "live", filter=None), len(reference))
+        ours = main_track(track(path, quality, method=method), len(reference))
+        unfiltered = main_track(track(path, "live", method=method, filter=None), len(reference))
         results.append(compare(clip, ours, reference, unfiltered))
-    return section(results, quality)
+    return section(results, quality, method)
 
 
 def _before_any_filter(median):
@@ -175,8 +177,8 @@ def _before_any_filter(median):
     )
 
 
-def section(results, quality="live"):
-    """The `Section` of `evaluate_clips` of a list of `ClipResult`."""
+def section(results, quality="live", method=DEFAULT):
+    """The `Section` of `evaluate_clips` of a list of `ClipResult`; goals are set for the default method."""
     median_jitter, worst_jitter = JITTER[quality]
 
     def column(name):
@@ -201,11 +203,16 @@ def section(results, quality="live"):
     }
     rows = [tuple(getattr(r, name) for name in columns) for r in results]
     rows.append(("median", *(median[name] for name in columns if name != "clip")))
+    other = {"quality": quality} if quality != "live" else {}
+    other |= {"method": method} if method != DEFAULT else {}
+    network = "" if method == DEFAULT else f", {ALIGNMENT_METHODS[method].title}"
     return Section(
-        name="clips" if quality == "live" else f"clips_{quality}",
-        title=f"Clips of one face, {quality} quality, against MediaPipe Face Mesh",
-        command="steadyface benchmark clips" + ("" if quality == "live" else f" --quality {quality}"),
-        targets=(
+        name="_".join(["clips", *(v.replace("-", "_") for v in other.values())]),
+        title=f"Clips of one face, {quality} quality{network}, against MediaPipe Face Mesh",
+        command=" ".join(["steadyface benchmark clips", *(f"--{k} {v}" for k, v in other.items())]),
+        targets=()
+        if method != DEFAULT
+        else (
             Target(
                 "distance to MediaPipe, inner 51 points, median of clips", median["distance"], "<=", 4.0, "%"
             ),

@@ -203,13 +203,14 @@ def clips(
         "../shared/data/videos"
     ),
     quality: Annotated[str, typer.Option(help="As of `steadyface track`.")] = "live",
+    method: Annotated[str, typer.Option(help="As of `steadyface track`.")] = "3ddfa_v2",
     out: Docs = Path("docs"),
 ):
     """Agreement with MediaPipe, steadiness and delay of the track on short clips."""
     from .clips import evaluate_clips
     from .report import save
 
-    typer.echo(save(evaluate_clips(videos, quality), out))
+    typer.echo(save(evaluate_clips(videos, quality, method=method), out))
 
 
 @benchmark.command()

@@ -14,7 +14,16 @@ from ..output import make_folder, replacing
 
 #: Where the sections stand on the page; others follow in alphabetical order.
 ORDER = (
-    *("steadybench", "clips", "clips_standard", "portraits", "live", "versus_mediapipe"),
+    *(
+        "steadybench",
+        "clips",
+        "clips_displacement",
+        "clips_local_motion",
+        "clips_standard",
+        "portraits",
+        "live",
+        "versus_mediapipe",
+    ),
     *(
         "memory",
         "memory_standard",

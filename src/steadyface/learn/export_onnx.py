@@ -11,8 +11,7 @@ from torch import nn
 from ..errors import OutputError
 from ..networks.complexity import multiply_adds, parameter_count
 from ..output import replacing
-from .flow_export import store_half
-from .onnx_trace import trace
+from .onnx_graph import store_half, trace
 from .parameters import CROP_SIDE_MM
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from ..errors import OutputError
 from ..output import replacing
-from .onnx_trace import trace
+from .onnx_graph import store_half, trace
 from .parameters import CROP_SIDE_MM
 
 
@@ -60,23 +60,6 @@ def export_flow(network, path, model_name, vertices, iterations=None, tolerance=
         )
     with replacing(path) as temporary:
         temporary.write_bytes(data)
-
-
-def store_half(graph, least=1000):
-    """Store the graph's float32 matrices of at least so many numbers as float16; onnxruntime turns them back
-    once, when it opens the file."""
-    from onnx import TensorProto, helper, numpy_helper
-
-    casts = []
-    for tensor in graph.initializer:
-        values = numpy_helper.to_array(tensor)
-        if values.dtype == np.float32 and values.ndim > 1 and values.size >= least:
-            name = tensor.name
-            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
-            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
-    del graph.node[:]
-    graph.node.extend(nodes)
 
 
 def _difference(inference, inputs, data):

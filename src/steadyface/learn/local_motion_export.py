@@ -12,8 +12,7 @@ from torch import nn
 from ..align.face_square import BELOW, FACE_SIDE_MM
 from ..errors import InputError, OutputError
 from ..output import replacing
-from .flow_export import store_half
-from .onnx_trace import trace
+from .onnx_graph import store_half, trace
 
 #: How weights may be stored: as trained; large ones in half precision; those of the fully connected and
 #: recurrent layers as 8-bit integers, with which onnxruntime also computes, the rest in half precision.

@@ -1,9 +1,10 @@
-"""ONNX graphs of torch modules."""
+"""ONNX graphs of torch modules, and how their weights are stored."""
 
 import io
 import logging
 import warnings
 
+import numpy as np
 import torch
 
 
@@ -34,3 +35,20 @@ def trace(module, inputs, outputs, **options):
     finally:
         quiet.setLevel(level)
     return buffer.getvalue()
+
+
+def store_half(graph, least=1000):
+    """Store the graph's float32 matrices of at least so many numbers as float16; onnxruntime turns them back
+    once, when it opens the file."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype == np.float32 and values.ndim > 1 and values.size >= least:
+            name = tensor.name
+            tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+            casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
