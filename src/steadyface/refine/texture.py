@@ -40,8 +40,8 @@ class VideoTexture:
         good = good and np.shape(self.color) == (*shape, 3) and np.asarray(self.color).dtype == np.uint8
         if not good or np.shape(self.completed) != shape or np.shape(self.uv)[1:] != (2,):
             raise InputError(
-                "a video texture has color (S, S, 3) uint8, confidence (S, S), completed (S, S) and uv "
-                f"(U, 2): got {np.shape(self.color)}, {shape}, {np.shape(self.completed)} and {np.shape(self.uv)}"
+                "a video texture has color (S, S, 3) uint8, confidence and completed (S, S) and uv (U, 2):"
+                f" got {np.shape(self.color)}, {shape}, {np.shape(self.completed)} and {np.shape(self.uv)}"
             )
 
     @property
