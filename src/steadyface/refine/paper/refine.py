@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
+import cv2
 import numpy as np
 import torch
 from torch.nn import functional
@@ -21,7 +22,7 @@ from .objective import DECIMETRE, check_pinhole
 from .optimize import FaceBatch, PaperConfig, Refinery, inference_phase, texture_phase
 from .renderer import HeadGeometry, Surface, rotation_matrix
 from .sampling import FaceCrop, crop_face, sample_texture
-from .window import TextureWindow
+from .window import TextureWindow, face_triangles
 
 #: Frames that show a smaller share of the texels around the face keep their values.
 MIN_SEEN = 0.05
@@ -270,12 +271,12 @@ def refine_paper(frames, track, config=None, *, device="cpu", stage=None, progre
 
 
 def _with_face(texture, face, video):
-    """The `VideoTexture` of the head with the face (3, S, S) of M_t where the window shows the surface."""
+    """The `VideoTexture` of the head, on the skin of the face (3, S, S) of M_t."""
     color = (255 * face).round().byte().movedim(0, -1).cpu().numpy()
-    window = video.window
-    inside = window.embed(video.unwrap.image_of(np.ones(len(video.unwrap), bool)), False)
-    whole = np.where(inside[..., None], window.embed(color, 0), texture.color)
-    return replace(texture, color=whole)
+    skin = video.unwrap.image_of(face_triangles(video.track.model)[video.unwrap.triangle])
+    # With the texels around it, which are read at its border.
+    skin = cv2.dilate(video.window.embed(skin.astype(np.uint8), 0), np.ones((3, 3), np.uint8))
+    return replace(texture, color=np.where(skin[..., None], video.window.embed(color, 0), texture.color))
 
 
 def _batches(items, size):
