@@ -94,7 +94,7 @@ def altered(path, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"version": np.array(99)}, "version 99, this steadyface reads up to 3"),
+        ({"version": np.array(99)}, "version 99, this steadyface reads up to 4"),
         ({"model": np.array("other")}, "face model 'other', not 'tiny'"),
         ({"scale": None}, "it lacks scale"),
         ({"scale": np.ones(3)}, r"needs scale of shape \(7,\)"),

@@ -5,6 +5,7 @@ tracks = sf.track("talk.mp4")               # a Track per face
 tracks[0].landmarks("ibug68")               # (T, 68, 3) px, with depth
 tracks[0].vertices()                        # (T, V, 3) mm, camera frame
 sf.overlay("talk.mp4", tracks, "overlay.mp4")
+sf.refine("talk.mp4", tracks)               # the same, against the faces' own textures
 faces = sf.align(image_rgb)                 # a still image: one-frame tracks
 with sf.LiveTracker() as live:              # a stream, frame by frame
     faces = live(frame_rgb, time_s)
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .filter import FilterSettings
     from .landmark_fit import LandmarkFit, fit_landmarks
     from .live import LiveFace, LiveSettings, LiveTracker
-    from .pipeline import align, overlay, track
+    from .pipeline import align, overlay, refine, track
     from .track import Track
     from .video import read_image, read_video, write_video
 
@@ -32,6 +33,7 @@ _HOME = {
     "track": "pipeline",
     "align": "pipeline",
     "overlay": "pipeline",
+    "refine": "pipeline",
     "fit_landmarks": "landmark_fit",
     "LandmarkFit": "landmark_fit",
     "Track": "track",
@@ -70,6 +72,7 @@ __all__ = [
     "overlay",
     "read_image",
     "read_video",
+    "refine",
     "track",
     "write_video",
 ]

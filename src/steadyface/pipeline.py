@@ -16,14 +16,18 @@ from .filter import FilterSettings
 from .image import check_image
 from .live import LiveSettings, LiveTracker
 from .record import DenseRecord, LiveRecord
+from .refine.appearance import Surface
 from .rotation import matrix_from_axis_angle
 from .standard import StandardSettings, fit_track
+from .studio import StudioSettings, TextureStudy
+from .track import Track
 from .video import read_video, write_video
 
 #: What each quality does, best last.
 QUALITIES = {
     "live": "detector, alignment network and causal filter, in real time",
     "standard": "live, then a fit of one face, one camera and a smooth motion to dense points of all frames",
+    "studio": "standard, then every frame again, against the face's own texture, learned from the video",
 }
 #: A face seen for less time, in a video where others are seen longer, is taken for a mistake.
 SHORTEST_S = 0.4
@@ -47,18 +51,20 @@ def track(
     tracker: LiveTracker | None = None,
     aligner=None,
     settings: StandardSettings = StandardSettings(),  # noqa: B008 - frozen
+    studio: StudioSettings = StudioSettings(),  # noqa: B008 - frozen
 ):
     """Follow the faces of a video: list of `Track`, the longest first.
 
     video: path; quality: a key of `QUALITIES`; method: a key of `ALIGNMENT_METHODS`, whose network follows
     the faces from frame to frame, whatever the quality; max_faces: most faces followed at once; progress:
     called after each frame with the frames done and the frames promised (None if unknown), from the first one
-    in every stage; stage: called with the name of each stage as it begins, "following", "fitting" or "looking
-    again"; note: called with a sentence where the result is less than asked for (a video that ends early, an
-    interruption), by default a UserWarning; filter: settings of the causal filter, None for the network's own
-    poses and expressions; threads: of the networks and the fit; tracker: a `LiveTracker` to use instead of
-    one made from these arguments; aligner, settings: of the standard quality, a stand-in for the
-    `DenseAligner`, and `StandardSettings`.
+    in every stage; stage: called with the name of each stage as it begins, "following", "fitting", "looking
+    again", "learning the texture" or "refining"; note: called with a sentence where the result is less than
+    asked for (a video that ends early, an interruption), by default a UserWarning; filter: settings of the
+    causal filter, None for the network's own poses and expressions; threads: of the networks and the fit;
+    tracker: a `LiveTracker` to use instead of one made from these arguments; aligner, settings: of the
+    standard quality, a stand-in for the `DenseAligner`, and `StandardSettings`; studio: `StudioSettings` of
+    the studio quality.
 
     Ctrl-C ends the work early and keeps what was done: what was followed is still fitted, what is not
     fitted by then stays as the live tracker saw it. Raises VideoError if the video cannot be read,
@@ -72,7 +78,9 @@ def track(
         if tracker is None:
             live = LiveSettings(filter=filter or FilterSettings(noise=0.0))
             tracker = LiveTracker(method=method, max_faces=max_faces, threads=threads, settings=live)
-        dense = _dense_points(tracker.model, aligner, threads, settings) if quality == "standard" else None
+        dense = None
+        if quality != "live":
+            dense = _dense_points(tracker.model, aligner, threads, settings.points)
         faces, times = _follow(reader, tracker, dense, report)
         if reader.shortfall:
             report.note(reader.shortfall)
@@ -88,7 +96,41 @@ def track(
             with read_video(video) as reader:
                 _look_again(reader, faces, dense, len(times), report)
             _fit(faces, dense, times, settings, threads, report)
-    return sorted((face.track for face in faces), key=len, reverse=True)
+    tracks = sorted((face.track for face in faces), key=len, reverse=True)
+    if quality == "studio":
+        # What was seen of the faces is needed no more.
+        faces.clear()
+        tracks = _refine(video, tracks, dense, studio, threads, report)
+    return tracks
+
+
+def refine(
+    video,
+    tracks,
+    *,
+    progress: Progress | None = None,
+    stage: Stage | None = None,
+    note: Note | None = None,
+    threads=1,
+    aligner=None,
+    settings: StudioSettings = StudioSettings(),  # noqa: B008 - frozen
+):
+    """Refine tracks of a video by the faces' own textures, as the studio quality does: list of `Track`.
+
+    video: path; tracks: list of `Track` of it, of any quality, or one; progress, stage, note, threads,
+    aligner: as of `track`; settings: `StudioSettings`. Frames in which the texture does not help, and all
+    frames if Ctrl-C ends the work, keep what alignment says; `Track.refined` tells which are which. Raises
+    VideoError if the video cannot be read, InputError if a track is not of this video or its face model has
+    no network. (SR-VFA: Yang et al. 2024.)
+    """
+    tracks = [tracks] if isinstance(tracks, Track) else list(tracks)
+    if not tracks:
+        return []
+    model = tracks[0].model
+    if any(t.model is not model and t.model.name != model.name for t in tracks):
+        raise InputError("tracks that are refined together must be of one face model")
+    dense = _dense_points(model, aligner, threads, settings.points)
+    return _refine(video, tracks, dense, settings, threads, _Report(progress, stage, note or _warn))
 
 
 def align(
@@ -103,15 +145,18 @@ def align(
 ):
     """The faces of a still image: list of one-frame `Track`, the surest detection first, empty if none.
 
-    image: (H, W, 3) uint8 RGB; quality, method, threads, tracker, aligner: as of `track`. Raises InputError
-    for other images, unknown qualities or methods and a missing network.
+    image: (H, W, 3) uint8 RGB; quality: "live" or "standard"; method, threads, tracker, aligner: as of
+    `track`. Raises InputError for other images, unknown qualities or methods and a missing network.
     """
-    if quality not in QUALITIES:
-        raise InputError(f"unknown quality {quality!r}: known are {', '.join(QUALITIES)}")
+    known = [name for name in QUALITIES if name != "studio"]
+    if quality not in known:
+        raise InputError(f"the quality of a still image is one of {', '.join(known)}; got {quality!r}")
     image = check_image(image)
     tracker = tracker or LiveTracker(method=method, max_faces=max_faces, threads=threads)
     settings = StandardSettings()
-    dense = _dense_points(tracker.model, aligner, threads, settings) if quality == "standard" else None
+    dense = None
+    if quality == "standard":
+        dense = _dense_points(tracker.model, aligner, threads, settings.points)
     faces = {}
     with tracker:
         _see(faces, tracker, dense, image, 0, 0.0)
@@ -150,12 +195,12 @@ class _Report:
             self.progress(done, total)
 
 
-def _dense_points(model, aligner, threads, settings):
+def _dense_points(model, aligner, threads, points):
     if aligner is None:
         from .align.uv_flow import DenseAligner
 
         aligner = DenseAligner(model, threads=threads)
-    return DensePoints(model, aligner, settings.points)
+    return DensePoints(model, aligner, points)
 
 
 def _follow(reader, tracker, dense, report):
@@ -225,6 +270,56 @@ def _look_again(reader, faces, dense, count, report):
         return
     for face, record in zip(faces, records, strict=True):
         face.seen = record
+
+
+def _refine(video, tracks, dense, settings, threads, report):
+    """Self-refinement of the tracks: the video is read for their textures, then for all their frames."""
+    settings = replace(settings, refine=replace(settings.refine, threads=threads))
+    surface = Surface(tracks[0].model, settings.refine.samples)
+    studies = [TextureStudy(track, dense, surface, settings) for track in tracks]
+    try:
+        report.begin("learning the texture")
+        total = sum(len(study.rows) for study in studies)
+        for done, (i, image, row) in enumerate(_rows(video, tracks, [study.rows for study in studies])):
+            studies[i].show(image, row)
+            report.step(done + 1, total)
+        # One by one, so that what a face has shown is forgotten before the next one learns.
+        followers = [studies.pop(0).learn() for _ in tracks]
+        report.begin("refining")
+        total = sum(map(len, tracks))
+        for done, (i, image, row) in enumerate(_rows(video, tracks, [range(len(t)) for t in tracks])):
+            followers[i].push(image, row)
+            report.step(done + 1, total)
+        return [follower.finish() for follower in followers]
+    except KeyboardInterrupt:
+        report.note("interrupted while refining: the tracks stay as they were before")
+        return tracks
+
+
+def _rows(video, tracks, wanted):
+    """(number of the track, image, row) of the wanted rows of every track, as the frames of the video come.
+
+    Raises InputError if the video has another size, or ends before a track does.
+    """
+    rows = [{int(t.frame_index[row]): row for row in w} for t, w in zip(tracks, wanted, strict=True)]
+    last, count = max(index for row_of in rows for index in row_of), 0
+    with read_video(video) as reader:
+        for t in tracks:
+            if tuple(t.image_size) != tuple(reader.info.size):
+                of, has = (" x ".join(map(str, size)) for size in (t.image_size, reader.info.size))
+                raise InputError(
+                    f"the track is of a video of {of} pixels, {Path(video).name} has {has}: give the video "
+                    "that was tracked"
+                )
+        for frame in islice(reader, last + 1):
+            count += 1
+            for i, row_of in enumerate(rows):
+                if frame.index in row_of:
+                    yield i, frame.image, row_of[frame.index]
+    if count <= last:
+        raise InputError(
+            f"the track goes to frame {last}, {Path(video).name} has {count}: give the video that was tracked"
+        )
 
 
 def overlay(video, tracks, path, *, progress: Progress | None = None):

@@ -15,12 +15,17 @@ from .rotation import euler_from_matrix, matrix_from_axis_angle, seen_rotation
 
 #: First entry of a track file, and the version of its layout.
 FORMAT = "steadyface track"
-VERSION = 3
-#: Earlier layouts, which tracks that need no more are still written in: a weak-perspective camera, and a
-#: focal length without the fields of `EXTRAS`.
-WEAK_VERSION, PINHOLE_VERSION = 1, 2
-#: Fields that only some tracks have.
-EXTRAS = ("interpolated", "dense_vertices", "dense_sigma", "dense_confidence")
+VERSION = 4
+#: Fields that only some tracks have, in groups that go together, and the layout that each came with. A track
+#: is written in the earliest layout that has all of its fields.
+EXTRAS = (
+    (2, ("focal",)),
+    (3, ("interpolated",)),
+    (3, ("dense_vertices", "dense_sigma", "dense_confidence")),
+    (4, ("refined", "irradiance")),
+    (4, ("texture", "texture_confidence")),
+)
+_OPTIONAL = {name for _, names in EXTRAS for name in names}
 #: Vertices between measured ones take after so many of them.
 NEIGHBOURS = 4
 
@@ -41,7 +46,11 @@ class Track:
     Known of some tracks, else None: interpolated (T,) bool, frames in which nothing of the face was seen and
     that are filled from their neighbours; dense_vertices: (M,) indices of vertices spread over the face;
     dense_sigma: (T, M) px, standard deviation of their place in the image; dense_confidence: (T, M) in
-    [0, 1], how well what was seen there agrees with the track, 0 where nothing was seen.
+    [0, 1], how well what was seen there agrees with the track, 0 where nothing was seen. Of the studio
+    quality: refined (T,) bool, frames that the face's own texture moved to a better place, the others being
+    where dense points alone put them; irradiance: (T, B), coefficients of the light on the face
+    (`refine.irradiance`); texture: (S, S, 3) uint8 RGB of the face under an irradiance of 1, with
+    texture_confidence (S, S) in [0, 1], 0 where it is completed or empty (`refine.texture`).
     """
 
     frame_index: np.ndarray
@@ -62,6 +71,10 @@ class Track:
     dense_vertices: np.ndarray | None = None
     dense_sigma: np.ndarray | None = None
     dense_confidence: np.ndarray | None = None
+    refined: np.ndarray | None = None
+    irradiance: np.ndarray | None = None
+    texture: np.ndarray | None = None
+    texture_confidence: np.ndarray | None = None
 
     def __post_init__(self):
         if self.focal is not None and not (np.isfinite(self.focal) and self.focal > 0):
@@ -81,16 +94,20 @@ class Track:
         }
         m = 0 if self.dense_vertices is None else len(self.dense_vertices)
         expected |= {"interpolated": (t,), "dense_vertices": (m,)}
-        expected |= {"dense_sigma": (t, m), "dense_confidence": (t, m)}
+        expected |= {"dense_sigma": (t, m), "dense_confidence": (t, m), "refined": (t,)}
+        b = 0 if self.irradiance is None else np.shape(self.irradiance)[-1]
+        s = 0 if self.texture is None else len(self.texture)
+        expected |= {"irradiance": (t, b), "texture": (s, s, 3), "texture_confidence": (s, s)}
         for name, shape in expected.items():
-            if name in EXTRAS and getattr(self, name) is None:
+            if name in _OPTIONAL and getattr(self, name) is None:
                 continue
             got = np.shape(getattr(self, name))
             if got != shape:
                 raise InputError(f"a track of {t} frames needs {name} of shape {shape}, got {got}")
-        dense = [getattr(self, name) is None for name in EXTRAS[1:]]
-        if any(dense) and not all(dense):
-            raise InputError(f"{', '.join(EXTRAS[1:])} go together: give all of them or none")
+        for _, names in EXTRAS:
+            given = [getattr(self, name) is not None for name in names]
+            if any(given) and not all(given):
+                raise InputError(f"{', '.join(names)} go together: give all of them or none")
 
     @classmethod
     def from_image_pose(cls, *, translation, scale, image_size, **arrays):
@@ -203,9 +220,7 @@ class Track:
         """Write the track to an npz file, whole or not at all. Raises OutputError if it cannot be written."""
         names = [f.name for f in fields(self) if f.name != "model" and getattr(self, f.name) is not None]
         arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in names}
-        version = WEAK_VERSION if self.focal is None else PINHOLE_VERSION
-        if any(name in arrays for name in EXTRAS):
-            version = VERSION
+        version = max([1, *(v for v, group in EXTRAS if group[0] in arrays)])
         arrays |= {
             "format": np.array(FORMAT),
             "version": np.array(version),
@@ -239,7 +254,7 @@ class Track:
         model = model or load_face_model(model_name)
         if model.name != model_name:
             raise InputError(f"{path} was made with the face model {model_name!r}, not {model.name!r}")
-        missing = {f.name for f in fields(cls)} - {"model", "focal", *EXTRAS} - arrays.keys()
+        missing = {f.name for f in fields(cls)} - {"model", *_OPTIONAL} - arrays.keys()
         if missing:
             raise InputError(f"{path} is not a whole track: it lacks {', '.join(sorted(missing))}")
         arrays["image_size"] = tuple(int(n) for n in arrays["image_size"])

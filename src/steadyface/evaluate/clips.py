@@ -12,7 +12,7 @@ from .metrics import jitter, lag, nme
 from .report import Section, Table, Target
 
 #: Jitter over MediaPipe's that each quality has to reach: of the median clip, and of the worst.
-JITTER = {"live": (0.7, 1.0), "standard": (0.4, 1.0)}
+JITTER = {"live": (0.7, 1.0), "standard": (0.4, 1.0), "studio": (0.4, 1.0)}
 # Of `INNER_51`, that is iBUG index less 17: outer eye corners, pairs of upper and lower lid, and of lips.
 _FIRST = 17
 _CORNERS = np.array([36, 45]) - _FIRST

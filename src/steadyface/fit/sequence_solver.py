@@ -1,17 +1,37 @@
 """Levenberg-Marquardt on a sequence: damped steps of a block arrow, expressions kept in their bounds."""
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
 from .block_arrow import ArrowSystem, solve
 from .gauss_newton import SolverConfig
-from .sequence_energy import SequenceEnergy
 from .sequence_terms import POSE, SequenceState
 
 #: Share of the unknowns whose bounds may still change when a step is called solved: the next step mends
 #: what clipping them does.
 SETTLED = 0.05
+
+
+class Energy(Protocol):
+    """What can be minimised: `SequenceEnergy`, alone or with more beside it. low, high: (E,) bounds of the
+    expressions."""
+
+    low: np.ndarray
+    high: np.ndarray
+
+    def cost(self, state: SequenceState) -> float:
+        """The energy, infinite where it is not defined."""
+        ...
+
+    def linearize(self, state: SequenceState) -> ArrowSystem:
+        """Its quadratic model about a state."""
+        ...
+
+    def retract(self, state: SequenceState, frames: np.ndarray, shared: np.ndarray) -> SequenceState:
+        """The state after a step: frames (T, P), shared (S,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,7 +47,7 @@ class SequenceSolution:
     system: ArrowSystem | None = None
 
 
-def minimise(energy: SequenceEnergy, state: SequenceState, config: SolverConfig, held=None):
+def minimise(energy: Energy, state: SequenceState, config: SolverConfig, held=None):
     """Minimise the energy from a state. held: (T,) bool, frames that stay as they are.
 
     A step that raises the cost or is not finite is rejected and the damping grows; the inequalities that
