@@ -49,6 +49,8 @@ RUNTIME = {"numpy", "cv2", "onnxruntime", "av", "typer", "rich"}
 #: Of the extras: what a function may import when it is called, with an error that names the extra.
 OPTIONAL = {"scipy", "h5py", "matplotlib"}
 TRAINING = {"learn", "networks"}
+#: Folders of what needs torch: beside training, the paper's own way of refining.
+WITH_TORCH = tuple(f"{name}/" for name in (*sorted(TRAINING), "refine/paper"))
 TOP = {"pipeline", "cli", "demo", "fit_command"}
 #: What the scripts of other tools import in environments of their own, and each other: they run as files.
 PEERS = {"mediapipe", "dlib", "adapter", "mesh_edges"}
@@ -80,7 +82,9 @@ def _nodes(tree, in_functions):
     return [n for n in ast.walk(tree) if (id(n) in inner) == in_functions]
 
 
-RUNTIME_FILES = sorted(p for p in SOURCE.rglob("*.py") if p.relative_to(SOURCE).parts[0] not in TRAINING)
+RUNTIME_FILES = sorted(
+    p for p in SOURCE.rglob("*.py") if not p.relative_to(SOURCE).as_posix().startswith(WITH_TORCH)
+)
 
 
 @pytest.mark.parametrize("path", RUNTIME_FILES, ids=lambda p: p.relative_to(SOURCE).as_posix())

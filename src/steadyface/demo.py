@@ -12,14 +12,13 @@ from .evaluate.clips import openings
 from .evaluate.metrics import nme
 from .face_model.morphable import load_face_model
 from .pipeline import overlay, track
+from .refine.average import average_color
 from .render.rasterize import rasterize
 from .render.shade import Lighting, interpolate, sample_texture, shade, vertex_normals
 from .rotation import axis_angle_from_matrix, matrix_from_euler
 from .track import Track
 from .video import write_video
 
-#: Colours averaged over many portraits, on the model's texture coordinates: nobody's face.
-TEXTURE = Path(__file__).parent / "assets" / "mean_texture.jpg"
 SIZE = (640, 480)
 FPS = 30.0
 #: Focal length of the camera that films, px: a common webcam's.
@@ -153,11 +152,9 @@ def film(truth, path, *, progress=None):
 
 
 def _texture(model):
-    image = cv2.imread(str(TEXTURE), cv2.IMREAD_COLOR_RGB)
-    if image is None or model.name != "anny":
-        # Other models have other texture coordinates: plain skin.
-        image = np.full((8, 8, 3), (205, 160, 135), np.uint8)
-    return image.astype(np.float32)
+    # Other models have other texture coordinates: plain skin.
+    plain = np.full((8, 8, 3), (205, 160, 135), np.uint8)
+    return (average_color(model) if model.name == "anny" else plain).astype(np.float32)
 
 
 def _background(rng):

@@ -6,7 +6,8 @@ import numpy as np
 
 from .errors import InputError
 from .fit.sequence_start import SequenceStart
-from .refine.bake import Picture, bake_texture, take_picture
+from .refine.average import average_video_texture
+from .refine.bake import TEXTURE_SIZE, Picture, bake_texture, take_picture
 from .refine.follow import FaceFollower
 from .refine.patch import cut
 from .refine.problem import Observation, Problem, RefineConfig
@@ -90,8 +91,11 @@ class TextureStudy:
             seen.surface, seen.dense.shape, track.image_size, track.center, seen.settings.refine
         )
         learned = learn_face(problem, self._observations, track.identity, focal)
-        shown = _track_of(track, sorted(self.rows), learned)
-        texture = bake_texture(self._pictures, shown, learned.light)
+        if seen.settings.refine.own_texture:
+            shown = _track_of(track, sorted(self.rows), learned)
+            texture = bake_texture(self._pictures, shown, learned.light)
+        else:
+            texture = average_video_texture(track.model, TEXTURE_SIZE)
         return StudioFollower(seen, FaceFollower(problem, learned.known), learned.known, texture)
 
 

@@ -33,11 +33,15 @@ class RefineConfig:
     following: tuple[int, ...] = (1, 0)
     """The same of the frames that follow."""
     iterations: int = 2
-    """Gauss-Newton steps of a round."""
+    """Gauss-Newton steps of a round; with none the poses stay, and only texture and light are found."""
     stride: int = 32
     """Frames that are settled at a time."""
     ahead: int = 8
     """Frames after those that are refined with them, and once more when their turn comes."""
+    own_identity: bool = True
+    """Whether identity and focal length are fitted in the texture phase; else they stay as they came."""
+    own_texture: bool = True
+    """Whether the texture is the video's own; else it is that of an average face."""
     least_support: float = 0.3
     """Share of a frame's visible samples that must agree with the texture for the frame to be refined."""
     weights: SequenceWeights = field(default_factory=SequenceWeights)
@@ -48,11 +52,18 @@ class RefineConfig:
     """Threads that work on frames."""
 
     def __post_init__(self):
-        for name in ("frames", "samples", "height", "iterations", "stride", "threads"):
-            if not getattr(self, name) >= 1:
-                raise InputError(f"{name} must be >= 1; got {getattr(self, name)}")
-        if not self.ahead >= 0:
-            raise InputError(f"ahead must be >= 0 frames; got {self.ahead}")
+        least = {
+            "frames": 1,
+            "samples": 1,
+            "height": 16,
+            "iterations": 0,
+            "stride": 1,
+            "ahead": 0,
+            "threads": 1,
+        }
+        for name, value in least.items():
+            if not getattr(self, name) >= value:
+                raise InputError(f"{name} must be >= {value}; got {getattr(self, name)}")
         if not 0 <= self.least_support <= 1:
             raise InputError(f"least_support must be in [0, 1]; got {self.least_support}")
         for name in ("learning", "following"):
@@ -161,6 +172,8 @@ class Problem:
 
     def minimise(self, energy, state, held=None):
         """The state after one round. held: (T,) bool, frames that stay."""
+        if not self.config.iterations:
+            return state
         solver = SolverConfig(
             max_iterations=self.config.iterations,
             cost_tolerance=1e-5,

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..export.png import write_png
+from .layout import texture_layout
 
 #: Grey levels over which a texel's samples are told apart, and how many kinds there are.
 BINS, BRIGHTEST = 16, 288.0
@@ -47,6 +48,15 @@ class VideoTexture:
     @property
     def size(self):
         return len(self.color)
+
+    @classmethod
+    def of_track(cls, track):
+        """The texture that a `Track` of the studio quality carries. Raises InputError if it has none."""
+        if track.texture is None:
+            raise InputError("this track has no texture: track with quality='studio', or refine it")
+        confidence = np.asarray(track.texture_confidence, np.float32)
+        completed = (confidence == 0) & track.texture.any(-1)
+        return cls(track.texture, confidence, completed, texture_layout(track.model))
 
     def save_png(self, path):
         """Write the colours as a PNG file, whole or not at all. Raises OutputError if it cannot be."""

@@ -1,12 +1,14 @@
 """The first phase: texture, identity and focal length from some frames of the video (SR-VFA, section 2.1)."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ..fit.blas_threads import one_blas_thread
 from ..fit.sequence_terms import SequenceState
 from .appearance import learn_texture
+from .average import average_texture, judge_all
 from .problem import KnownFace, Problem
 
 
@@ -30,13 +32,18 @@ def learn_face(problem: Problem, observations, identity, focal):
     """
     prior, weights = problem.surface.basis.prior, problem.config.photometric
     state = problem.state(observations, identity, focal)
-    alignment = problem.alignment(observations, ordered=False, shared=True)
+    alignment = problem.alignment(observations, ordered=False, shared=problem.config.own_identity)
+    # A texture sampled where the face is not would hold it there.
+    state = problem.minimise(alignment, state)
+    learn = learn_texture
+    if not problem.config.own_texture:
+        learn = partial(judge_all, average_texture(problem.surface))
     for halvings in problem.config.learning:
         views = problem.views(observations, state, halvings)
-        texture, judged = learn_texture(views, prior, weights)
+        texture, judged = learn(views, prior, weights)
         frames = [problem.photometric_frame(v, j, texture)[0] for v, j in zip(views, judged, strict=True)]
         state = problem.minimise(problem.together(alignment, frames), state)
-    texture, judged = learn_texture(problem.views(observations, state, 0), prior, weights)
+    texture, judged = learn(problem.views(observations, state, 0), prior, weights)
     return LearnedFace(
         KnownFace(texture, state.identity, float(np.exp(state.log_focal[0]))),
         state,
