@@ -150,7 +150,7 @@ def align(
     """
     known = [name for name in QUALITIES if name != "studio"]
     if quality not in known:
-        raise InputError(f"the quality of a still image is one of {', '.join(known)}; got {quality!r}")
+        raise InputError(f"unknown quality {quality!r} of a still image: known are {', '.join(known)}")
     image = check_image(image)
     tracker = tracker or LiveTracker(method=method, max_faces=max_faces, threads=threads)
     settings = StandardSettings()

@@ -90,7 +90,9 @@ class TextureStudy:
         problem = Problem(
             seen.surface, seen.dense.shape, track.image_size, track.center, seen.settings.refine
         )
-        learned = learn_face(problem, self._observations, track.identity, focal)
+        # A track without a focal length was never fitted to dense points.
+        rough = track.focal is None
+        learned = learn_face(problem, self._observations, track.identity, focal, align_first=rough)
         if seen.settings.refine.own_texture:
             shown = _track_of(track, sorted(self.rows), learned)
             texture = bake_texture(self._pictures, shown, learned.light)

@@ -38,7 +38,7 @@ class PhotometricWeights:
     noise: float = 2.0
     threshold: float = 3.0
     patch_threshold: float = 2.5
-    independent_samples: float = 1000.0
+    independent_samples: float = 2000.0
 
 
 @dataclass(frozen=True)

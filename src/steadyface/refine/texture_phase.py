@@ -23,18 +23,20 @@ class LearnedFace:
 
 
 @one_blas_thread()
-def learn_face(problem: Problem, observations, identity, focal):
+def learn_face(problem: Problem, observations, identity, focal, *, align_first=False):
     """Find what the frames of a video share, together with the poses of some of them: `LearnedFace`.
 
     observations: list of `Observation`, frames that need not follow each other; identity: (K,) and focal: px,
-    the guesses. In turn the texture is sampled where the face is thought to be, in closed form, and poses,
+    the guesses; align_first: whether their poses are too rough to sample a texture at, and are brought to the
+    dense points before. In turn the texture is sampled where the face is thought to be, in closed form, and poses,
     expressions, identity and focal length take Gauss-Newton steps towards it.
     """
     prior, weights = problem.surface.basis.prior, problem.config.photometric
     state = problem.state(observations, identity, focal)
     alignment = problem.alignment(observations, ordered=False, shared=problem.config.own_identity)
-    # A texture sampled where the face is not would hold it there.
-    state = problem.minimise(alignment, state)
+    if align_first:
+        # A texture sampled where the face is not would hold it there.
+        state = problem.minimise(alignment, state)
     learn = learn_texture
     if not problem.config.own_texture:
         learn = partial(judge_all, average_texture(problem.surface))

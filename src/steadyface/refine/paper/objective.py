@@ -130,7 +130,10 @@ def evaluate_objective(
                 f"irradiance is of every vertex, {refined.model.vertex_count} with 1 or 3 values each; "
                 f"got {light.shape}"
             )
-        drawn = _drawn(surface, refined, face, colors, torch.as_tensor(light[None], dtype=torch.float32))
+        focal = face.focal * refined.focal / coarse.focal
+        drawn = _drawn(
+            surface, refined, face, focal, colors, torch.as_tensor(light[None], dtype=torch.float32)
+        )
         picture = torch.from_numpy(face.image).movedim(-1, 0)[None] / 255
         mask = drawn.mask & torch.from_numpy(face.inside)
         change = (torch.as_tensor(c[row], dtype=torch.float32)[None] for c in changes)
@@ -143,13 +146,15 @@ def _changes(refined, coarse):
     """By how much a track differs from another: expression (T, E), rotation (T, 3), translation (T, 3) mm."""
     there, here = (matrix_from_axis_angle(np.asarray(t.rotation, float)) for t in (refined, coarse))
     turn = axis_angle_from_matrix(there @ np.swapaxes(here, -1, -2))
-    return refined.expression - coarse.expression, turn, refined.translation - coarse.translation
+    # Another focal length puts the head elsewhere; how large it is seen is what compares.
+    translation = refined.translation * [1, 1, coarse.focal / refined.focal]
+    return refined.expression - coarse.expression, turn, translation - coarse.translation
 
 
-def _drawn(surface, track, face, texture, irradiance):
-    """The `Rendering` of a track's row in the camera of a `FaceCrop`; irradiance: (1, V, C)."""
+def _drawn(surface, track, face, focal, texture, irradiance):
+    """The `Rendering` of a track's row in a `FaceCrop`; focal: px there; irradiance: (1, V, C)."""
     vertices = torch.as_tensor(track.vertices([face.row]), dtype=torch.float32)
-    focal = torch.tensor([face.focal], dtype=torch.float32)
+    focal = torch.tensor([focal], dtype=torch.float32)
     center = torch.as_tensor(face.center[None], dtype=torch.float32)
     triangle = front_triangles(surface, vertices, focal, center, face.inside.shape)
     pixels = locate(surface, vertices, focal, center, triangle)
