@@ -1,10 +1,11 @@
 """The whole texture, in colour, from pictures of the frames that it was learned from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from ..render.textured import render_textured
 from ..track import Track
 from .completion import complete
 from .irradiance import VertexIrradiance
@@ -15,6 +16,8 @@ from .unwrap import UVUnwrap
 TEXTURE_SIZE, PICTURE_SIZE = 512, 448
 #: Least irradiance by which a colour is divided: below it, noise would become texture.
 LEAST_LIGHT = 0.05
+#: Pictures that the texture is sharpened by, and grey levels that it may lack; more is something before it.
+SHARPEN, LARGEST_LACK = 40, 25.0
 #: Kept around the face, of its span.
 _MARGIN = 0.2
 _ROWS = ("frame_index", "time_s", "rotation", "translation", "expression", "sigma", "confidence")
@@ -53,21 +56,38 @@ def bake_texture(pictures, track, light):
     """The `VideoTexture` of a face, completed.
 
     pictures: list of n `Picture`; track: `Track` of those n frames, in a pinhole camera; light: (n, B)
-    coefficients of the irradiance. Of the two rounds the second knows from the first what belongs to the
-    face.
+    coefficients of the irradiance. Of the two rounds of merging the second knows from the first what belongs
+    to the face; a last one adds what renders of the texture still lack beside the pictures.
     """
     unwrap, shine = UVUnwrap(track.model, TEXTURE_SIZE), VertexIrradiance(track.model)
-    light_of = [
-        np.maximum(shine(track.vertices(row), light[row]), LEAST_LIGHT) for row in range(len(pictures))
+    views = [
+        (p.image, _in_picture(track, row, p), np.maximum(shine(track.vertices(row), light[row]), LEAST_LIGHT))
+        for row, p in enumerate(pictures)
     ]
     texture = None
     for _ in range(2):
         merge = TextureMerge(unwrap, around=texture)
-        for row, picture in enumerate(pictures):
-            seen = unwrap.unwrap(picture.image, _in_picture(track, row, picture), 0)
-            merge.add(seen, unwrap.at_texels(light_of[row], seen.index))
+        for image, there, lit in views:
+            seen = unwrap.unwrap(image, there, 0)
+            merge.add(seen, unwrap.at_texels(lit, seen.index))
         texture = merge.result()
-    return complete(texture, unwrap)
+    return _sharpened(complete(texture, unwrap), unwrap, views[:: max(1, round(len(views) / SHARPEN))])
+
+
+def _sharpened(texture, unwrap, views):
+    """Back-projection (Irani and Peleg 1991): pixels read between others are blurred, twice in a render."""
+    total, mass = np.zeros((len(unwrap), 3), np.float32), np.full(len(unwrap), 0.5, np.float32)
+    for image, there, lit in views:
+        drawn, face = render_textured(there, 0, texture, irradiance=lit)
+        lack = np.where(face[..., None], image - drawn, 0)
+        # What goes into a texture is a picture: lacks are drawn around the middle grey.
+        seen = unwrap.unwrap(np.clip(lack + 128.5, 0, 255).astype(np.uint8), there, 0)
+        lack = (seen.color - 128) / unwrap.at_texels(lit, seen.index)[:, None]
+        weight = seen.weight * (np.abs(lack).max(1) < LARGEST_LACK)
+        total[seen.index] += lack * weight[:, None]
+        mass[seen.index] += weight
+    color = texture.color + unwrap.image_of(total / mass[:, None])
+    return replace(texture, color=np.clip(color + 0.5, 0, 255).astype(np.uint8))
 
 
 def _in_picture(track, row, picture):

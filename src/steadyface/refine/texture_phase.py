@@ -28,8 +28,8 @@ def learn_face(problem: Problem, observations, identity, focal, *, align_first=F
 
     observations: list of `Observation`, frames that need not follow each other; identity: (K,) and focal: px,
     the guesses; align_first: whether their poses are too rough to sample a texture at, and are brought to the
-    dense points before. In turn the texture is sampled where the face is thought to be, in closed form, and poses,
-    expressions, identity and focal length take Gauss-Newton steps towards it.
+    dense points before. In turn the texture is sampled where the face is thought to be, in closed form, and
+    poses, expressions, identity and focal length take Gauss-Newton steps towards it.
     """
     prior, weights = problem.surface.basis.prior, problem.config.photometric
     state = problem.state(observations, identity, focal)
