@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .filter import FilterSettings
     from .landmark_fit import LandmarkFit, fit_landmarks
     from .live import LiveFace, LiveSettings, LiveTracker
-    from .pipeline import align, overlay, refine, track
+    from .pipeline import align, overlay, refine, side_by_side, track
     from .track import Track
     from .video import read_image, read_video, write_video
 
@@ -34,6 +34,7 @@ _HOME = {
     "align": "pipeline",
     "overlay": "pipeline",
     "refine": "pipeline",
+    "side_by_side": "pipeline",
     "fit_landmarks": "landmark_fit",
     "LandmarkFit": "landmark_fit",
     "Track": "track",
@@ -73,6 +74,7 @@ __all__ = [
     "read_image",
     "read_video",
     "refine",
+    "side_by_side",
     "track",
     "write_video",
 ]

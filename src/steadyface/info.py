@@ -34,6 +34,7 @@ def facts():
     for path in sorted(ASSETS.glob("*")):
         if path.suffix not in (".md", ".py") and path.is_file():
             rows.append((path.name, f"{path.stat().st_size / 1e6:.1f} MB. {_card(path)}"))
+    rows.append(("torch", _version("torch", "not installed: no `train`, no `refine --mode paper`")))
     rows.append(("providers", ", ".join(onnxruntime.get_available_providers())))
     rows.append(("processors", str(os.cpu_count())))
     return rows
@@ -80,13 +81,13 @@ def _shipped(assets, name):
     return f"{name}, {path.stat().st_size / 1e6:.1f} MB" if path and path.is_file() else "-"
 
 
-def _version(name):
+def _version(name, missing="not installed under this name"):
     from importlib.metadata import PackageNotFoundError, version
 
     try:
         return version(name)
     except PackageNotFoundError:
-        return "not installed under this name"
+        return missing
 
 
 def _card(path):

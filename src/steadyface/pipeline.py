@@ -344,6 +344,28 @@ def overlay(video, tracks, path, *, progress: Progress | None = None):
             return
 
 
+def side_by_side(video, tracks, path, *, before=None, progress: Progress | None = None):
+    """Write what refinement did: every frame beside the faces' textures laid over it and the difference.
+
+    video, path, progress, Ctrl-C and errors: as of `overlay`; tracks: list of refined `Track`; before: what
+    they were refined from, in the same order, whose difference is then shown too. Raises InputError if a
+    track has no texture or is not of this video.
+    """
+    from .render.side_by_side import SideBySide
+
+    compare = SideBySide(tracks, before)
+    rows = [{int(index): row for row, index in enumerate(t.frame_index)} for t in tracks]
+    with read_video(video) as reader, write_video(path, compare.size, reader.info.fps) as write:
+        try:
+            for frame in reader:
+                caption = f"frame {frame.index}, {frame.time_s:.2f} s"
+                write(compare(frame.image, [r.get(frame.index) for r in rows], caption), frame.time_s)
+                if progress:
+                    progress(frame.index + 1, reader.info.frames)
+        except KeyboardInterrupt:
+            return
+
+
 def _draw(image, track, row, face_id):
     from .render.overlay import draw_overlay
 

@@ -37,7 +37,7 @@ def test_rows_hold_the_track(tiny_model, tmp_path):
     assert float(rows[1]["time_s"]) == 0.24
 
 
-def test_a_track_that_knows_says_where_it_was_filled_in(tiny_model, tmp_path):
+def test_a_track_that_knows_says_where_it_was_filled_in_and_refined(tiny_model, tmp_path):
     one = np.ones(2)
     track = Track.from_image_pose(
         frame_index=np.arange(2),
@@ -53,11 +53,14 @@ def test_a_track_that_knows_says_where_it_was_filled_in(tiny_model, tmp_path):
         fps=25.0,
         model=tiny_model,
         interpolated=np.array([False, True]),
+        refined=np.array([True, False]),
+        irradiance=np.zeros((2, 33)),
     )
     write_csv(track, tmp_path / "a.csv")
     with open(tmp_path / "a.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0])[:4] == ["frame", "time_s", "confidence", "interpolated"]
+    assert list(rows[0])[:5] == ["frame", "time_s", "confidence", "interpolated", "refined"]
+    assert [r["refined"] for r in rows] == ["1", "0"]
     assert list(rows[0]) == table_columns(track)
     assert [(r["interpolated"], float(r["confidence"])) for r in rows] == [("0", 0.8), ("1", 0)]
     assert float(rows[1]["landmark_67_sigma"]) == 1
