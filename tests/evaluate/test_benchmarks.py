@@ -7,6 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from dense_scene import talking
 
 from steadyface.align.alignment import Alignment
 from steadyface.detect.detector import Detection
@@ -95,7 +96,21 @@ def test_memory_section_reports_the_growth():
     whole = memory.section(times, 200 + 8 * times, 10, "standard", 17000, 700.0)
     assert values(whole) == {"most memory, 10 minutes": 1.0}
     assert whole.name == "memory_standard"
+    refined = memory.section(times, 200 + 0.1 * times, 10, "studio", 17000, 9.0)
+    assert values(refined) == {"growth of memory after the first minute, studio": 9.0}
+    assert refined.name == "memory_studio"
+    assert "17000 frames refined" in refined.notes[0]
     assert section.tables[0].rows[-1][1:] == pytest.approx((210, 210))
+
+
+def test_a_track_of_a_repeated_video_goes_on(tiny_model):
+    once = talking(tiny_model, 12)
+    whole = memory.repeat_track(once, 3, frames=memory.FPS)
+    assert len(whole) == 36
+    np.testing.assert_array_equal(whole.frame_index[12:24], np.arange(12) + memory.FPS)
+    np.testing.assert_allclose(whole.time_s[24:], once.time_s + 2)
+    np.testing.assert_array_equal(whole.expression[24:], once.expression)
+    np.testing.assert_array_equal(whole.identity, once.identity)
 
 
 def test_warm_up_frames_are_not_timed():

@@ -139,6 +139,9 @@ def test_the_standard_quality_has_a_section_and_targets_of_its_own(tmp_path):
     assert section.command == "steadyface benchmark clips --quality standard"
     limits = {t.what: t.limit for t in section.targets}
     assert limits["jitter over MediaPipe's, median of clips"] == 0.4
+    section = clips.evaluate_clips(tmp_path, "studio", track)
+    assert (section.name, asked[2:]) == ("clips_studio", ["studio", "live"])
+    assert {t.what: t.limit for t in section.targets} == limits
     with pytest.raises(InputError, match="unknown quality 'best': known are live, standard"):
         clips.evaluate_clips(tmp_path, "best", track)
 

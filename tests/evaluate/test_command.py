@@ -41,6 +41,7 @@ def invoke(*args):
         "clips",
         "portraits",
         "views",
+        "refine",
         "report",
         "ablation",
     ],
@@ -166,6 +167,37 @@ def test_the_benchmark_becomes_a_section_with_goals_and_figures(benchmark_folder
     for _, path in section.pictures:
         assert (docs / path).is_file()
         assert f"({path})" in page.read_text()
+
+
+def test_the_studio_quality_has_goals_over_the_standard_one(benchmark_folder, tmp_path):
+    root, clips = benchmark_folder
+    docs = tmp_path / "docs"
+    wrong = {"standard": 2.0, "studio": 1.0}
+
+    def run(method, videos, out, *, python, progress):
+        out.mkdir(parents=True, exist_ok=True)
+        for name in videos:
+            truth = perfect(clips[name])
+            # In one category the studio quality is no gain.
+            size = 2.1 if (method, name) == ("studio", "B01") else wrong[method]
+            shift = size * np.sin(np.arange(T))[:, None, None]
+            points = {m: p[..., :2] + shift for m, p in truth.points.items()}
+            Prediction(method, truth.found, points, seconds=truth.seconds).save(out / f"{name}.npz")
+        return [out / f"{name}.npz" for name in videos]
+
+    contenders = [Contender("standard"), Contender("studio")]
+    run_steadybench(root, None, 0, 3, contenders, docs, lambda *_: None, run=run)
+    section = report.load(docs / "results" / "steadybench.json")
+    goals = {t.what: t for t in section.targets}
+    assert len(goals) == 12
+    for name in ("NME", "SSME", "NMF"):
+        whole = goals[f"{name} of studio over standard's"]
+        assert (whole.limit, whole.relation) == (0.85, "<=")
+        assert whole.met
+        assert [goals[f"{name} of studio over standard's, category {c}"].met for c in "ABC"] == [
+            *(True, False, True)
+        ]
+        assert goals[f"{name} of studio over standard's, category A"].value == pytest.approx(0.5, rel=1e-3)
 
 
 def test_a_benchmark_is_filmed_once_and_no_other_takes_its_place(benchmark_folder, tmp_path):

@@ -106,11 +106,15 @@ def test_our_own_results_depend_on_the_networks():
     names = {path.name for path in METHODS["live"].sources()}
     assert {"regressor.onnx", "detector.onnx", "face_model.npz", "filter.py", "steadyface.py"} <= names
     assert {path.name for path in METHODS["dlib"].sources()} == {"dlib_68.py"}
-    # What is changed in the fit leaves the live results as they are.
+    # What is changed in the fit or in the refinement leaves the results of lesser qualities as they are.
     fit = {path for path in METHODS["standard"].sources() if path.parent.name == "fit"}
     assert "sequence_energy.py" in {path.name for path in fit}
     assert not fit & set(METHODS["live"].sources())
     assert set(METHODS["live"].sources()) < set(METHODS["standard"].sources())
+    assert set(METHODS["standard"].sources()) < set(METHODS["studio"].sources())
+    refine = {path for path in METHODS["studio"].sources() if path.parent.name == "refine"}
+    assert "follow.py" in {path.name for path in refine}
+    assert not refine & set(METHODS["standard"].sources())
 
 
 @pytest.mark.parametrize(("name", "title"), [("displacement", "learning"), ("local-motion", "motion")])
@@ -124,7 +128,7 @@ def test_the_networks_of_other_papers_are_methods_of_their_own(name, title):
 
 def test_the_files_that_our_results_depend_on_are_there():
     package = Path(steadyface.__file__).parent
-    for part in METHODS["standard"].parts:
+    for part in METHODS["studio"].parts:
         # The one network that a checkout may lack.
         assert any(package.glob(part)) or part == "assets/uv_flow.onnx", part
 
@@ -141,22 +145,22 @@ def test_all_modules_that_a_live_track_imports_count(name):
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     package = Path(steadyface.__file__).parent
     loaded = {Path(path).relative_to(package).as_posix() for path in loaded.split()}
-    # What the standard quality adds is imported when it is asked for.
-    sources = [*METHODS["standard"].sources(), *METHODS[name].sources()]
+    # What the better qualities add.
+    sources = [*METHODS["studio"].sources(), *METHODS[name].sources()]
     known = {path.relative_to(package).as_posix() for path in sources}
-    apart = {path for path in loaded if path.startswith(("evaluate/", "render/")) or "__init__" in path}
+    apart = {path for path in loaded if path.startswith(("evaluate/", "export/")) or "__init__" in path}
     assert loaded - known - apart <= {"errors.py", "output.py"}
 
 
 def test_every_method_has_its_script():
-    ours = {"standard", "live", "live-unfiltered", "live-displacement", "live-local-motion"}
+    ours = {"studio", "standard", "live", "live-unfiltered", "live-displacement", "live-local-motion"}
     assert {*ours, "mediapipe", "dlib"} <= METHODS.keys()
     assert all(method.script.is_file() for method in METHODS.values())
 
 
 def test_unknown_methods_and_missing_videos(tmp_path):
     with pytest.raises(
-        InputError, match="unknown method 'lve': known are standard, live, live-unfiltered, live-displ"
+        InputError, match="unknown method 'lve': known are studio, standard, live, live-unfiltered"
     ):
         run_method("lve", [], tmp_path)
     with pytest.raises(InputError, match=r"cannot read the video .*a\.mp4: there is no such file"):

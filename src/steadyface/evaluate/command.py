@@ -248,6 +248,36 @@ def views(
 
 
 @benchmark.command()
+def refine(
+    root: Annotated[Path, typer.Option(help="Folder of the benchmark.")] = Path("cache/steadybench"),
+    videos: Annotated[
+        Path | None, typer.Option(help="Folder of clips with mediapipe478.npz, to be measured too.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="ablation, occluders, speed or paper; give it again for more. All by default."),
+    ] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of what is kept.")] = Path("runs/refine"),
+    limit: Annotated[int | None, typer.Option(help="So many of the benchmark's clips, spread.")] = None,
+    every: Annotated[int, typer.Option(help="Of so many frames one is drawn.", min=1)] = 10,
+    processes: Annotated[int, typer.Option(help="Clips at the same time.", min=1)] = 2,
+    clip: Annotated[str, typer.Option(help="Clip for the paper's mode.")] = "A01-talk-sway",
+    epochs: Annotated[int, typer.Option(help="Of the paper's mode, whose own are 1000.", min=1)] = 40,
+    frames: Annotated[int, typer.Option(help="Frames that the paper's mode is given.", min=1)] = 16,
+    device: Annotated[str, typer.Option(help="Of the paper's mode: cpu or cuda.")] = "cpu",
+    out: Docs = Path("docs"),
+):
+    """What each step of self-refinement gains, faces that something hides, speed, the paper's own mode."""
+    from .refine_study.study import RefinePlan, run_parts
+    from .report import save
+
+    plan = RefinePlan(root, videos, runs, limit, every, processes, clip, epochs, frames, device)
+    with progress_bar() as tell:
+        for section in run_parts(plan, only, tell):
+            typer.echo(save(section, out))
+
+
+@benchmark.command()
 def ablation(
     name: Annotated[
         str, typer.Argument(help="3ddfa_v2, displacement, local_motion or live.", show_default=False)

@@ -16,7 +16,7 @@ from .prediction import Prediction
 PEERS = Path(__file__).parent / "peers"
 _PACKAGE = Path(__file__).parents[1]
 _STEADYFACE = PEERS / "steadyface.py"
-#: Files of this package whose change makes the live track out of date, and what the standard one adds.
+#: Files of this package whose change makes the live track out of date, and what the better ones add.
 _LIVE = (
     *("camera.py", "filter.py", "image.py", "live.py", "pipeline.py", "record.py", "rotation.py", "track.py"),
     *("video.py", "detect/*.py", "face_model/morphable.py", "assets/face_model.npz"),
@@ -38,6 +38,7 @@ _STANDARD = (
     "fit/*.py",
     "assets/uv_flow.onnx",
 )
+_STUDIO = (*_STANDARD, "studio.py", "refine/*.py", "render/*.py")
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def _ours(title, network, *options, more=()):
 
 
 METHODS = {
+    "studio": _ours("studio", _REGRESSOR, "studio", more=_STUDIO),
     "standard": _ours("standard", _REGRESSOR, "standard", more=_STANDARD),
     "live": _ours("live", _REGRESSOR, "live"),
     "live-unfiltered": _ours("live, unfiltered", _REGRESSOR, "live", "--unfiltered"),

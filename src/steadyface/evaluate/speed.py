@@ -25,22 +25,22 @@ WARM_UP = 10
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
-class OneCore:
-    """A process that is bound to one core and uses one thread; a context manager.
+class Cores:
+    """A process that is bound to some cores and uses as many threads at most; a context manager.
 
     Libraries choose their number of threads when they are loaded, so this process cannot do it itself.
     which: of the cores, counted from the last; processes of different ones run at the same time.
     """
 
-    def __init__(self, which=0):
-        self.which = which
+    def __init__(self, which):
+        self._which = tuple(which)
         self._pool = None
 
     def __enter__(self):
         before = {name: os.environ.get(name) for name in _THREADS}
-        os.environ.update(dict.fromkeys(_THREADS, "1"))
+        os.environ.update(dict.fromkeys(_THREADS, str(len(self._which))))
         try:
-            self._pool = ProcessPoolExecutor(1, get_context("spawn"), _bind, (self.which,))
+            self._pool = ProcessPoolExecutor(1, get_context("spawn"), _bind, (self._which,))
             # The process starts, and reads the variables, with its first task.
             self._pool.submit(os.getpid).result()
         finally:
@@ -65,6 +65,13 @@ class OneCore:
             self._pool.shutdown()
 
 
+class OneCore(Cores):
+    """A process that is bound to one core and uses one thread; which: as of `Cores`."""
+
+    def __init__(self, which=0):
+        super().__init__((which,))
+
+
 def cores():
     """The numbers of the cores that this process may use, the last first."""
     if hasattr(os, "sched_getaffinity"):
@@ -73,9 +80,9 @@ def cores():
 
 
 def _bind(which):
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(len(which))
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {cores()[which]})
+        os.sched_setaffinity(0, {cores()[k] for k in which})
 
 
 class _TimedSession:

@@ -117,3 +117,15 @@ def test_the_time_of_a_frame_holds_its_share_of_the_rest(tiny_model, tmp_path, m
     slow = Slow([talking(tiny_model, 10)])
     prediction = predict(scene.film(tmp_path / "a.mp4"), quality="standard", aligner=slow, **networks)
     np.testing.assert_allclose(prediction.seconds, np.full(10, 2.5))
+
+    def refine(video, tracks, dense, *_):
+        # Aligns each frame once more, and works on it for a second.
+        for row in range(10):
+            dense.of_track(slow.scene.image(row), tracks[0], row, tracks[0], row)
+            now[0] += 1.0
+        return tracks
+
+    monkeypatch.setattr(pipeline, "_refine", refine)
+    prediction = predict(tmp_path / "a.mp4", quality="studio", aligner=slow, **networks)
+    assert prediction.method == "steadyface studio"
+    np.testing.assert_allclose(prediction.seconds, np.full(10, 5.5))

@@ -4,7 +4,7 @@ python -m steadyface.evaluate.peers.steadyface VIDEO OUT.npz [--threads N]
     [--quality live] [--method M] [--unfiltered]
 
 The track is what `steadyface.track` gives, the longest of the video. The time of a frame is that of the
-live tracker, 68 points and all vertices included; in the standard quality also that of its dense alignment,
+live tracker, 68 points and all vertices included; in the better qualities also that of its dense alignment,
 and its share of what is done after the last frame.
 """
 
@@ -62,7 +62,7 @@ def predict(video, *, quality="live", method=DEFAULT, filtered=True, threads=1, 
     """The `Prediction` of one face of a video, time and memory included.
 
     quality: a key of `pipeline.QUALITIES`; method: one of `ALIGNMENT_METHODS`; aligner, stand_ins: the dense
-    aligner of the standard quality, and model, detector and regressor of the tracker; the embedded ones by
+    aligner of the better qualities, and model, detector and regressor of the tracker; the embedded ones by
     default. Raises VideoError if the video cannot be read, InputError for an unknown quality or method, or a
     missing network.
     """
@@ -71,15 +71,17 @@ def predict(video, *, quality="live", method=DEFAULT, filtered=True, threads=1, 
     settings = LiveSettings() if filtered else LiveSettings(filter=FilterSettings(noise=0.0))
     tracker = TimedTracker(max_faces=1, threads=threads, method=method, settings=settings, **stand_ins)
     options = {}
-    if quality == "standard":
+    if quality in ("standard", "studio"):
         from ...align.uv_flow import DenseAligner
 
         aligner = aligner or DenseAligner(tracker.model, threads=threads)
         options = {"aligner": TimedAligner(aligner, tracker.seconds), "threads": threads}
-    begun = {}
+    followed = []
 
     def stage(name):
-        begun.setdefault(name, time.perf_counter())
+        # What is aligned from here on is part of the rest.
+        if name == "fitting" and not followed:
+            followed.extend((time.perf_counter(), np.array(tracker.seconds)))
 
     try:
         # Every tool gets the frames that decode, of a video that ends early too.
@@ -87,8 +89,9 @@ def predict(video, *, quality="live", method=DEFAULT, filtered=True, threads=1, 
     except NoFaceError:
         longest = None
     seconds = np.array(tracker.seconds)
-    if "fitting" in begun:
-        seconds += (time.perf_counter() - begun["fitting"]) / len(seconds)
+    if followed:
+        start, seconds = followed
+        seconds = seconds + (time.perf_counter() - start) / len(seconds)
     return Prediction.from_track(
         longest,
         len(seconds),
