@@ -153,8 +153,11 @@ def test_a_still_image_gives_one_frame_tracks(tiny_model):
     assert [t.landmarks("ibug68").shape for t in found] == [(1, 68, 3)] * 2
     with pytest.raises(InputError, match="grey"):
         align(np.zeros((10, 10), np.uint8), tracker=tracker(scene, tiny_model))
-    with pytest.raises(InputError, match="unknown quality 'best'"):
-        align(scene.image(0), "best")
+    for quality in ("best", "studio"):
+        with pytest.raises(
+            InputError, match=f"unknown quality '{quality}' of a still image: known are live, st"
+        ):
+            align(scene.image(0), quality)
 
 
 def test_overlay_draws_on_the_frames_of_the_track(tiny_model, tmp_path):

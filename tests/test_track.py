@@ -235,3 +235,39 @@ def test_a_head_in_the_corner_that_faces_the_camera_is_seen_from_the_front(track
     faced = replace(track, focal=900.0, rotation=np.tile(turn, (7, 1)), translation=np.tile(origin, (7, 1)))
     np.testing.assert_allclose(faced.seen_rotation(), np.tile(np.eye(3), (7, 1, 1)), atol=1e-6)
     np.testing.assert_allclose(faced.seen_rotation([2]), np.eye(3)[None], atol=1e-6)
+
+
+@pytest.fixture
+def studio(dense):
+    """The track as one of the studio quality."""
+    rng = np.random.default_rng(2)
+    return replace(
+        dense,
+        refined=np.arange(7) != 2,
+        irradiance=rng.normal(size=(7, 33)).astype(np.float32),
+        texture=rng.integers(0, 256, (16, 16, 3), np.uint8),
+        texture_confidence=rng.uniform(0, 1, (16, 16)).astype(np.float16),
+    )
+
+
+def test_a_studio_track_is_saved_and_loaded(studio, tiny_model, tmp_path):
+    studio.save(tmp_path / "a.npz")
+    loaded = Track.load(tmp_path / "a.npz", tiny_model)
+    for name in ("refined", "irradiance", "texture", "texture_confidence", "dense_sigma", "interpolated"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(studio, name))
+        assert getattr(loaded, name).dtype == getattr(studio, name).dtype
+    assert loaded.focal == studio.focal
+
+
+def test_a_track_is_written_in_the_earliest_layout_that_holds_it(studio, tiny_model, tmp_path):
+    no_texture = {"texture": None, "texture_confidence": None}
+    no_light = {"refined": None, "irradiance": None}
+    layouts = {"all": {}, "light": no_texture, "texture": no_light, "standard": no_light | no_texture}
+    for (name, without), version in zip(layouts.items(), (4, 4, 4, 3), strict=True):
+        path = tmp_path / f"{name}.npz"
+        replace(studio, **without).save(path)
+        with np.load(path) as z:
+            assert int(z["version"]) == version
+            assert not set(without) & set(z.files)
+        loaded = Track.load(path, tiny_model)
+        assert all(getattr(loaded, field) is None for field in without)

@@ -1,0 +1,192 @@
+"""The studio quality from end to end: filmed heads of known texture, and an aligner that errs."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from refined_scene import FPS, SIZE, SMALL, FilmedHead, error, perturbed, textured_head, truth_of
+
+from steadyface.errors import InputError
+from steadyface.pipeline import refine
+from steadyface.refine import bake
+from steadyface.rotation import axis_angle_from_matrix
+from steadyface.studio import StudioSettings
+from steadyface.track import Track
+
+SETTINGS = StudioSettings(points=120, told=30, refine=SMALL)
+FRAMES = 14
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(bake, "TEXTURE_SIZE", 96)
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model):
+    return textured_head(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def head(model):
+    return FilmedHead([truth_of(model, FRAMES)], covered=(11,), bias=0.7)
+
+
+@pytest.fixture(scope="module")
+def video(head, tmp_path_factory):
+    return head.film(tmp_path_factory.mktemp("film") / "a.mp4")
+
+
+def rows_of(track, rows, **changes):
+    names = ("frame_index", "time_s", "rotation", "translation", "scale", "expression", "sigma", "confidence")
+    return replace(track, **{name: np.asarray(getattr(track, name))[rows] for name in names}, **changes)
+
+
+def studio(video, tracks, head, **options):
+    return refine(video, tracks, aligner=head, **{"settings": SETTINGS} | options)
+
+
+def test_a_track_in_weak_perspective_is_put_before_a_camera(head, video):
+    truth = head.truths[0]
+    weak = Track.from_image_pose(
+        frame_index=truth.frame_index,
+        time_s=truth.time_s,
+        rotation=axis_angle_from_matrix(truth.seen_rotation()),
+        translation=truth.scale[:, None] * truth.translation[:, :2] + truth.center,
+        scale=truth.scale,
+        identity=0 * truth.identity,
+        expression=truth.expression,
+        sigma=truth.sigma,
+        confidence=truth.confidence,
+        image_size=SIZE,
+        fps=FPS,
+        model=truth.model,
+    )
+    (found,) = studio(video, [weak], head)
+    assert found.focal == pytest.approx(truth.focal, rel=0.15)
+    clear = [i for i in range(FRAMES) if i != 11]
+    assert error(found, truth, clear) < 0.25 * error(weak, truth, clear)
+
+
+def test_gaps_stay_gaps_and_filled_frames_show_no_texture(head, video):
+    truth, guess = head.truths[0], perturbed(head.truths[0])
+    rows = [0, 1, 2, 3, 4, 5, 9, 10, 12, 13]
+    filled = np.isin(rows, [3, 4])
+    confidence = np.where(filled, 0, 0.9)
+    part = rows_of(guess, rows, interpolated=filled)
+    asked = len(head.calls)
+    (found,) = studio(video, replace(part, confidence=confidence), head)
+    np.testing.assert_array_equal(found.frame_index, rows)
+    np.testing.assert_array_equal(found.interpolated, filled)
+    there = truth.landmarks("ibug68", rows)
+    away = np.linalg.norm((found.landmarks("ibug68") - there)[..., :2], axis=-1).mean()
+    assert away < 0.5 * error(guess, truth, rows)
+    # The texture is learned from the eight frames that were seen, then every frame of the track is refined.
+    assert head.calls[asked:] == [i for i in rows if i not in (3, 4)] + rows
+
+
+def test_one_frame_is_refined(model, tmp_path):
+    head = FilmedHead([truth_of(model, 1)])
+    guess = perturbed(head.truths[0])
+    (found,) = studio(head.film(tmp_path / "a.mp4"), guess, head)
+    assert found.refined.shape == (1,)
+    # Its texture is its own, and keeps it from going where dense points alone would have it.
+    assert error(found, head.truths[0]) < 0.8 * error(guess, head.truths[0])
+
+
+def test_two_faces_have_textures_of_their_own(model, tmp_path):
+    head = FilmedHead([truth_of(model, 12, shift=-90), truth_of(model, 8, seed=1, shift=90)])
+    guesses = [perturbed(t) for t in head.truths]
+    found = studio(head.film(tmp_path / "a.mp4"), guesses, head)
+    assert [len(t) for t in found] == [12, 8]
+    for track, guess, truth in zip(found, guesses, head.truths, strict=True):
+        assert error(track, truth) < 0.4 * error(guess, truth)
+    sure = (found[0].texture_confidence > 0.5) & (found[1].texture_confidence > 0.5)
+    assert np.abs(found[0].texture[sure].astype(float) - found[1].texture[sure]).mean() > 15
+
+
+@pytest.mark.parametrize("factor", [0.35, 7.0])
+def test_very_large_and_very_small_faces(factor, model, tmp_path):
+    truth = truth_of(model, 5)
+    place = truth.translation * ([1, 1, factor] if factor < 1 else factor)
+    truth = replace(truth, translation=place, scale=truth.focal / place[:, 2])
+    head = FilmedHead([truth], noise=0.05)
+    height = np.ptp(truth.image_points(head.model.shape, 0)[:, 1])
+    assert height > 300 if factor < 1 else height < 30
+    guess = perturbed(truth)
+    (found,) = studio(head.film(tmp_path / "a.mp4"), guess, head)
+    assert error(found, truth) < max(0.5 * error(guess, truth), 0.25)
+
+
+@pytest.mark.parametrize("stage", ["learning the texture", "refining"])
+def test_an_interruption_keeps_the_tracks(stage, head, video):
+    guess, now, notes = perturbed(head.truths[0]), [], []
+
+    def stop(done, _total):
+        if now[-1] == stage and done == 3:
+            raise KeyboardInterrupt
+
+    found = studio(video, [guess], head, stage=now.append, progress=stop, note=notes.append)
+    assert found[0] is guess
+    assert now[-1] == stage
+    assert notes == ["interrupted while refining: the tracks stay as they were before"]
+
+
+def test_another_video_is_refused(head, video, model, tmp_path):
+    guess = perturbed(head.truths[0])
+    with pytest.raises(
+        InputError, match=r"of a video of 640 x 480 pixels, a.mp4 has 320 x 240: give the vid"
+    ):
+        studio(video, replace(guess, image_size=(640, 480)), head)
+    short = FilmedHead([truth_of(model, 5)]).film(tmp_path / "short.mp4")
+    with pytest.raises(InputError, match=r"the track goes to frame 13, short.mp4 has 5: give the video"):
+        studio(short, guess, head)
+
+
+def test_tracks_of_one_face_model_are_refined_together(head, video):
+    guess = perturbed(head.truths[0])
+    other = replace(guess, model=replace(guess.model, name="other"))
+    with pytest.raises(InputError, match="must be of one face model"):
+        studio(video, [guess, other], head)
+    assert studio(video, [], head) == []
+
+
+@pytest.mark.parametrize("name", ["points", "told"])
+def test_settings_are_checked(name):
+    with pytest.raises(InputError, match=f"{name} must be >= 1; got 0"):
+        StudioSettings(**{name: 0})
+
+
+def test_the_embedded_model_filmed_by_the_demo_is_refined(tmp_path, monkeypatch):
+    """Dense points say nothing new: that the truth is elsewhere only the pictures know."""
+    from types import SimpleNamespace
+
+    from steadyface.demo import film, script
+    from steadyface.face_model.morphable import load_face_model
+
+    model = load_face_model()
+    truth = rows_of(script(model, 1.0), slice(0, 30, 5))
+    truth = replace(truth, frame_index=np.arange(6))
+    film(truth, tmp_path / "a.mp4")
+    guess = perturbed(truth, 0.5)
+    vertices = np.flatnonzero(model.regions["face"])[::3]
+
+    class Believer:
+        shape = model.shape.points(vertices)
+
+        def __call__(self, image, guess, crop):
+            return SimpleNamespace(points=guess, sigma=np.full(len(guess), 3.0))
+
+    aligner = Believer()
+    aligner.vertices = vertices
+    config = replace(SMALL, samples=1500, height=200)
+    settings = StudioSettings(points=150, told=50, refine=config)
+    (found,) = refine(tmp_path / "a.mp4", guess, aligner=aligner, settings=settings)
+    assert found.refined.all()
+
+    def wobble(track):
+        """What frames are off by, each its own way."""
+        away = (track.landmarks("ibug68") - truth.landmarks("ibug68"))[..., :2]
+        return np.linalg.norm(away - away.mean(0), axis=-1).mean()
+
+    assert wobble(found) < 0.8 * wobble(guess)
