@@ -190,3 +190,31 @@ def test_memory_is_a_few_hundred_numbers_a_frame(tiny_model, tmp_path):
     finally:
         tracemalloc.stop()
     assert marks[300] - marks[100] < 200 * 4000
+
+
+def test_the_studio_quality_is_the_standard_one_refined(tiny_model, tmp_path, monkeypatch):
+    from dense_scene import DenseScene, talking
+    from refined_scene import SMALL, textured_head
+
+    from steadyface.refine import bake
+    from steadyface.standard import StandardSettings
+    from steadyface.studio import StudioSettings
+
+    monkeypatch.setattr(bake, "TEXTURE_SIZE", 48)
+    scene = DenseScene([talking(textured_head(tiny_model), 12)])
+    path = scene.film(tmp_path / "a.mp4")
+    options = {"aligner": scene, "settings": StandardSettings(points=120, told=30)}
+    options |= {"studio": StudioSettings(points=120, told=30, refine=SMALL)}
+    (standard,) = pipeline.track(path, "standard", tracker=scene.tracker(), **options)
+    stages = []
+    (found,) = pipeline.track(path, "studio", tracker=scene.tracker(), stage=stages.append, **options)
+    assert stages == ["following", "fitting", "learning the texture", "refining"]
+    (again,) = pipeline.refine(path, standard, aligner=scene, settings=options["studio"])
+    for name in ("translation", "expression", "refined", "irradiance", "texture"):
+        np.testing.assert_allclose(getattr(found, name), getattr(again, name), atol=1e-6)
+    assert standard.texture is None
+    assert len(found) == 12
+    # The film shows no face, only where one would be: dense points alone say where.
+    assert not found.refined.any()
+    away = (found.landmarks("ibug68") - standard.landmarks("ibug68"))[..., :2]
+    assert np.abs(away).max() < 1

@@ -9,6 +9,9 @@ from refined_scene import FPS, SIZE, SMALL, FilmedHead, error, perturbed, textur
 from steadyface.errors import InputError
 from steadyface.pipeline import refine
 from steadyface.refine import bake
+from steadyface.refine.irradiance import VertexIrradiance
+from steadyface.refine.texture import VideoTexture
+from steadyface.render.textured import render_textured
 from steadyface.rotation import axis_angle_from_matrix
 from steadyface.studio import StudioSettings
 from steadyface.track import Track
@@ -44,6 +47,40 @@ def rows_of(track, rows, **changes):
 
 def studio(video, tracks, head, **options):
     return refine(video, tracks, aligner=head, **{"settings": SETTINGS} | options)
+
+
+def test_a_film_is_refined(head, video, tmp_path):
+    truth = head.truths[0]
+    guess = perturbed(truth)
+    steps = []
+    (found,) = studio(video, guess, head, stage=steps.append, progress=lambda *n: steps.append(n))
+    expected = ["learning the texture", *((i + 1, 8) for i in range(8))]
+    assert steps == [*expected, "refining", *((i + 1, FRAMES) for i in range(FRAMES))]
+    clear = [i for i in range(FRAMES) if i != 11]
+    assert error(found, truth, clear) < 0.5 * error(guess, truth, clear)
+    assert found.refined.dtype == bool
+    assert found.refined[clear].all()
+    assert not found.refined[11]
+    assert found.irradiance.shape == (FRAMES, 33)
+    assert found.texture.shape == (96, 96, 3)
+    assert found.texture_confidence.dtype == np.float16
+    assert found.dense_vertices.shape == (30,)
+    assert found.dense_sigma.shape == found.dense_confidence.shape == (FRAMES, 30)
+    assert found.focal == pytest.approx(truth.focal, rel=0.1)
+    np.testing.assert_allclose(found.scale, found.focal / found.translation[:, 2])
+    for name in ("frame_index", "time_s", "confidence"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(guess, name))
+    # What the track carries draws the film again.
+    texture, shine = VideoTexture.of_track(found), VertexIrradiance(found.model)
+    for row in (0, 9):
+        light = shine(found.vertices(row), found.irradiance[row])
+        drawn, there = render_textured(found, row, texture, irradiance=light)
+        there[:16] = False
+        away = np.abs(drawn - head.frames[row])[there].mean()
+        assert away < 0.6 * np.abs(drawn[there].mean(0) - head.frames[row][there]).mean()
+    found.save(tmp_path / "a.npz")
+    loaded = Track.load(tmp_path / "a.npz", head.model)
+    np.testing.assert_array_equal(loaded.texture, found.texture)
 
 
 def test_a_track_in_weak_perspective_is_put_before_a_camera(head, video):
@@ -105,6 +142,20 @@ def test_two_faces_have_textures_of_their_own(model, tmp_path):
     assert np.abs(found[0].texture[sure].astype(float) - found[1].texture[sure]).mean() > 15
 
 
+@pytest.mark.parametrize("shift", [[220, 0, 0], [900, 0, 0], [0, -900, 0]])
+def test_faces_partly_or_wholly_outside_are_kept(shift, model, tmp_path):
+    truth = truth_of(model, 5)
+    truth = replace(truth, translation=truth.translation + shift)
+    head = FilmedHead([truth])
+    (found,) = studio(head.film(tmp_path / "a.mp4"), perturbed(truth), head)
+    outside = np.abs(shift).max() > 500
+    assert found.refined.any() != outside
+    for name in ("rotation", "translation", "expression", "sigma", "irradiance", "dense_sigma"):
+        assert np.isfinite(getattr(found, name)).all()
+    if not outside:
+        assert error(found, truth) < 0.5 * error(perturbed(truth), truth)
+
+
 @pytest.mark.parametrize("factor", [0.35, 7.0])
 def test_very_large_and_very_small_faces(factor, model, tmp_path):
     truth = truth_of(model, 5)
@@ -116,6 +167,21 @@ def test_very_large_and_very_small_faces(factor, model, tmp_path):
     guess = perturbed(truth)
     (found,) = studio(head.film(tmp_path / "a.mp4"), guess, head)
     assert error(found, truth) < max(0.5 * error(guess, truth), 0.25)
+
+
+def test_dark_frames_are_kept_and_said(model, tmp_path):
+    class Night(FilmedHead):
+        def frame(self, index):
+            image = super().frame(index)
+            if index in (4, 5):
+                image[16:] = 2
+            return image
+
+    head = Night([truth_of(model, 10)])
+    guess = perturbed(head.truths[0])
+    (found,) = studio(head.film(tmp_path / "a.mp4"), guess, head)
+    np.testing.assert_array_equal(np.flatnonzero(~found.refined), [4, 5])
+    assert error(found, head.truths[0], [4, 5]) < error(guess, head.truths[0], [4, 5])
 
 
 @pytest.mark.parametrize("stage", ["learning the texture", "refining"])
@@ -143,12 +209,37 @@ def test_another_video_is_refused(head, video, model, tmp_path):
         studio(short, guess, head)
 
 
+def test_tracks_out_of_order_and_without_frames_are_refused(head, video):
+    guess = perturbed(head.truths[0])
+    times = guess.time_s.copy()
+    times[5] = times[4]
+    for wrong in (
+        rows_of(guess, []),
+        rows_of(guess, [3, 2, 1]),
+        rows_of(guess, [0, 0, 1]),
+        replace(guess, time_s=times),
+        replace(guess, time_s=np.full(FRAMES, np.nan)),
+    ):
+        with pytest.raises(InputError, match="needs frames, in order and at rising times"):
+            studio(video, wrong, head)
+
+
 def test_tracks_of_one_face_model_are_refined_together(head, video):
     guess = perturbed(head.truths[0])
     other = replace(guess, model=replace(guess.model, name="other"))
     with pytest.raises(InputError, match="must be of one face model"):
         studio(video, [guess, other], head)
     assert studio(video, [], head) == []
+
+
+def test_more_points_told_of_than_there_are(head, video):
+    (found,) = studio(
+        video,
+        rows_of(perturbed(head.truths[0]), slice(4)),
+        head,
+        settings=replace(SETTINGS, points=20, told=150),
+    )
+    assert len(found.dense_vertices) == found.dense_sigma.shape[1] == 20
 
 
 @pytest.mark.parametrize("name", ["points", "told"])

@@ -271,3 +271,17 @@ def test_a_track_is_written_in_the_earliest_layout_that_holds_it(studio, tiny_mo
             assert not set(without) & set(z.files)
         loaded = Track.load(path, tiny_model)
         assert all(getattr(loaded, field) is None for field in without)
+
+
+def test_what_studio_adds_goes_together_and_fits(studio):
+    for name in ("refined", "irradiance", "texture", "texture_confidence"):
+        with pytest.raises(InputError, match="go together: give all of them or none"):
+            replace(studio, **{name: None})
+    for name, wrong, shape in (
+        ("refined", np.ones(3, bool), r"\(7,\), got \(3,\)"),
+        ("irradiance", np.ones((3, 33)), r"\(7, 33\), got \(3, 33\)"),
+        ("texture", np.zeros((16, 12, 3), np.uint8), r"\(16, 16, 3\), got \(16, 12, 3\)"),
+        ("texture_confidence", np.zeros((8, 8)), r"\(16, 16\), got \(8, 8\)"),
+    ):
+        with pytest.raises(InputError, match=rf"needs {name} of shape {shape}"):
+            replace(studio, **{name: wrong})

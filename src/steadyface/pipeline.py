@@ -129,6 +129,12 @@ def refine(
     model = tracks[0].model
     if any(t.model is not model and t.model.name != model.name for t in tracks):
         raise InputError("tracks that are refined together must be of one face model")
+    for t in tracks:
+        if not len(t) or not (np.diff(t.frame_index) > 0).all() or not (np.diff(t.time_s) > 0).all():
+            raise InputError(
+                f"a track that is refined needs frames, in order and at rising times; got {len(t)} frames"
+                + (" that are not" if len(t) else "")
+            )
     dense = _dense_points(model, aligner, threads, settings.points)
     return _refine(video, tracks, dense, settings, threads, _Report(progress, stage, note or _warn))
 

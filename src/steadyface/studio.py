@@ -17,6 +17,9 @@ from .rotation import axis_angle_from_matrix, matrix_from_axis_angle
 from .standard import WEIGHTS
 from .track import Track
 
+#: Standard deviation, px, beyond which a place is simply not known; half precision holds it.
+MOST_SIGMA = 10000.0
+
 
 @dataclass(frozen=True)
 class StudioSettings:
@@ -134,7 +137,9 @@ class StudioFollower:
     def _keep(self, settled):
         if settled is None:
             return
-        fit, told = settled.fit, slice(self._seen.settings.told)
+        # After the vertices come other points, which a track does not name.
+        fit, told = settled.fit, slice(min(self._seen.settings.told, len(self._seen.dense.vertices)))
+        dense_sigma = np.minimum(fit.point_sigma(self._seen.dense.shape.points(told)), MOST_SIGMA)
         self._parts.append(
             {
                 "rotation": fit.rotation,
@@ -142,7 +147,7 @@ class StudioFollower:
                 "scale": self._known.focal / fit.translation[:, 2],
                 "expression": fit.expression,
                 "sigma": fit.point_sigma(self.track.model.landmarks("ibug68")),
-                "dense_sigma": fit.point_sigma(self._seen.dense.shape.points(told)).astype(np.float16),
+                "dense_sigma": dense_sigma.astype(np.float16),
                 "dense_confidence": fit.inlier[:, 0, told].astype(np.float16),
                 "refined": settled.refined,
                 "irradiance": settled.light,

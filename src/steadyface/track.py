@@ -79,6 +79,10 @@ class Track:
     def __post_init__(self):
         if self.focal is not None and not (np.isfinite(self.focal) and self.focal > 0):
             raise InputError(f"the focal length must be > 0 px, None for weak perspective; got {self.focal}")
+        for _, names in EXTRAS:
+            given = [getattr(self, name) is not None for name in names]
+            if any(given) and not all(given):
+                raise InputError(f"{', '.join(names)} go together: give all of them or none")
         t, k, e = len(self.frame_index), self.model.identity_count, self.model.expression_count
         expected = {
             "frame_index": (t,),
@@ -104,10 +108,6 @@ class Track:
             got = np.shape(getattr(self, name))
             if got != shape:
                 raise InputError(f"a track of {t} frames needs {name} of shape {shape}, got {got}")
-        for _, names in EXTRAS:
-            given = [getattr(self, name) is not None for name in names]
-            if any(given) and not all(given):
-                raise InputError(f"{', '.join(names)} go together: give all of them or none")
 
     @classmethod
     def from_image_pose(cls, *, translation, scale, image_size, **arrays):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from refined_scene import FilmedHead, problem_of, textured_head, truth_of, view_at
 
-from steadyface.refine.appearance import PhotometricWeights, judge, learn_texture
+from steadyface.refine.appearance import PhotometricWeights, agreeing, judge, learn_texture
 from steadyface.refine.irradiance import irradiance
 from steadyface.refine.patch import cut
 from steadyface.render.rasterize import rasterize
@@ -83,6 +83,87 @@ def test_what_hides_a_part_counts_little_and_does_not_pull_the_light(views, prob
     # The light that falls on the rest is that of the uncovered face.
     rest = irradiance(whole.basis[seen], judged.light)
     np.testing.assert_allclose(rest, irradiance(whole.basis[seen], light), atol=0.03)
+
+
+def test_patches_that_disagree_as_a_whole_count_less(views, problem, texture):
+    light, prior = light_and_prior(problem)
+    samples, whole = problem.surface.samples, lit(views[0], texture, light)
+    middle = int(np.argmax(np.bincount(samples.patch, whole.visible)))
+    hidden = samples.patch == middle
+    # Off by enough to tell when all of them are, some hardly.
+    off = np.where(np.arange(len(hidden)) % 4 == 0, 1.0, 14.0).astype(np.float32)
+    covered = replace(whole, grey=whole.grey + hidden * off)
+    judged = judge(covered, texture, prior, WEIGHTS)
+    judged = judge(covered, texture, prior, WEIGHTS, judged.weight)
+    close = hidden & (off < 2) & (whole.visible > 0.5)
+    assert close.any()
+    assert judged.weight[close].min() > 0.4
+    weight = agreeing(judged, samples, WEIGHTS)
+    assert weight[close].max() < 0.3 * judged.weight[close].min()
+    others = ~hidden & (whole.visible > 0)
+    assert (weight[others] / judged.weight[others]).mean() > 0.95
+
+
+def test_samples_of_unknown_texture_do_not_make_their_patch_disagree(views, problem, texture):
+    light, prior = light_and_prior(problem)
+    samples, view = problem.surface.samples, lit(views[0], texture, light)
+    # Of every patch half was never seen.
+    unknown = np.arange(len(samples)) % 2 == 0
+    judged = judge(view, np.where(unknown, 0, texture), prior, WEIGHTS)
+    weight = agreeing(judged, samples, WEIGHTS)
+    assert (weight[unknown] == 0).all()
+    known = ~unknown & (view.visible > 0)
+    np.testing.assert_allclose(weight[known], view.visible[known], atol=0.05)
+
+
+def test_a_texture_is_told_from_what_it_is_not(views, head, problem, texture):
+    light, prior = light_and_prior(problem)
+    samples = problem.surface.samples
+
+    def support(view):
+        judged = judge(view, texture, prior, WEIGHTS)
+        judged = judge(view, texture, prior, WEIGHTS, judged.weight)
+        return problem.photometric_frame(view, judged, texture)[1]
+
+    shown = lit(views[0], texture, light)
+    assert support(shown) > 0.95
+    rng = np.random.default_rng(8)
+    board = rng.uniform(60, 200, len(texture)).astype(np.float32)
+    for grey in (board, np.zeros_like(board), np.full_like(board, 255), np.full_like(board, 128)):
+        assert support(replace(shown, grey=grey)) == 0
+    noisy = shown.grey + rng.normal(0, 15, len(board)).astype(np.float32)
+    assert support(replace(shown, grey=noisy)) > 0.3
+    assert len(samples) == len(board)
+
+
+def test_a_texture_is_learned_under_changing_light(views, problem, texture):
+    rng = np.random.default_rng(1)
+    prior = problem.surface.basis.prior
+    lights = [0.15, 0.1, 0.1, 0.1, 0.03, 0.03, 0.03, 0.03, 0.03] * rng.normal(size=(len(views), 9))
+    lights[:, 0] += 1
+    shown = [lit(v, texture, np.r_[light, np.zeros(24)]) for v, light in zip(views, lights, strict=True)]
+    noisy = [replace(v, grey=v.grey + rng.normal(0, 1, len(v.grey)).astype(np.float32)) for v in shown]
+    # A board hides the face in one of them, and a hand a part in another.
+    board = rng.uniform(0, 255, len(texture)).astype(np.float32)
+    noisy[4] = replace(noisy[4], grey=board)
+    hand = problem.surface.samples.shape.mean[:, 1] > 60
+    noisy[7] = replace(noisy[7], grey=np.where(hand, 60, noisy[7].grey).astype(np.float32))
+    learned, judged = learn_texture(noisy, prior, WEIGHTS)
+    known = learned > 0
+    seen = sum(v.visible for v in noisy)
+    assert known[seen > 2].all()
+    assert not known[seen < 0.1].any()
+    well = seen > 4
+    # What is smooth over the face belongs to light and texture alike; their product does not.
+    assert np.corrcoef(learned[well], texture[well])[0, 1] > 0.88
+    for i in (0, 5, 11):
+        found = learned * irradiance(views[i].basis, judged[i].light)
+        assert np.abs(found - shown[i].grey)[well & (views[i].visible > 0.3)].mean() < 1.5
+    covered = hand & (noisy[7].visible > 0.5) & (np.abs(shown[7].grey - 60) > 40)
+    assert judged[7].weight[covered].mean() < 0.25
+    assert len(judged) == len(views)
+    strengths = np.array([j.light[0] for i, j in enumerate(judged) if i != 4])
+    assert np.corrcoef(strengths, np.delete(lights[:, 0], 4))[0, 1] > 0.9
 
 
 def test_the_texture_of_a_filmed_head_is_that_of_its_pictures(views, problem):

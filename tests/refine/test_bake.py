@@ -103,6 +103,14 @@ def test_reduced_pictures_give_the_same_texture(head, small, monkeypatch):
     )
 
 
+def test_a_face_that_no_picture_shows_is_all_completed(head, small):
+    truth = head.truths[0]
+    away = replace(truth, translation=truth.translation + np.array([900, 0, 0]))
+    texture = bake_texture(pictures_of(head, away), away, head.light[0])
+    assert not texture.confidence.any()
+    assert texture.color.shape == (96, 96, 3)
+
+
 def test_darkness_does_not_become_texture(head, small):
     """Where hardly any light falls a frame says nothing: the texture of the others stays."""
     pictures = pictures_of(head)

@@ -128,8 +128,41 @@ def test_the_light_is_found(parts, head, problem, seen):
     assert np.ptp(there / there.mean()) > 0.1
 
 
+def test_a_hidden_frame_is_not_refined(parts):
+    assert not np.concatenate([p.refined for _, p in parts])[13]
+
+
+@pytest.mark.parametrize("level", [0, 90, 255])
+def test_a_plain_frame_keeps_what_alignment_says(level, head, problem, known, seen, plain):
+    flat = [
+        replace(o, patch=replace(o.patch, pixels=np.zeros_like(o.patch.pixels) + np.array([level, 0, 0])))
+        for o in seen
+    ]
+    flat = []
+    for o in seen:
+        pixels = np.zeros_like(o.patch.pixels)
+        pixels[..., 0] = level
+        flat.append(replace(o, patch=replace(o.patch, pixels=pixels)))
+    found = follow(problem, known, flat)
+    assert not np.concatenate([p.refined for _, p in found]).any()
+    truth = head.truths[0]
+    there, here = (track_of(p, truth).landmarks("ibug68") for p in (plain, found))
+    # They take two rounds of steps more, which change hardly anything.
+    assert np.abs(there - here)[..., :2].max() < 0.5
+
+
 def test_a_face_without_a_texture_is_aligned_and_no_more(plain):
     assert not np.concatenate([p.refined for _, p in plain]).any()
+
+
+def test_without_steps_nothing_moves_and_nothing_is_called_refined(head, problem, known, seen):
+    still = replace(problem, config=replace(SMALL, iterations=0))
+    parts = follow(still, known, seen)
+    found = track_of(parts, head.truths[0])
+    np.testing.assert_allclose(found.translation, [o.translation for o in seen])
+    np.testing.assert_allclose(found.expression, [o.expression for o in seen])
+    assert not np.concatenate([p.refined for _, p in parts]).any()
+    assert np.concatenate([p.light for _, p in parts])[:, 0].min() > 0.3
 
 
 def test_settled_frames_do_not_depend_on_what_comes_later(problem, known, seen, parts):

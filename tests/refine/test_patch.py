@@ -41,6 +41,36 @@ def test_slopes_are_those_of_what_is_read():
             assert np.abs(slope - read).max() < 0.1 * np.abs(read).max() + 0.1 * patch.block
 
 
+def test_a_ramp_reads_the_same_at_every_level():
+    points = box((40, 30), (130, 100))
+    expected = 20 + points @ [0.5, 0.25]
+    for height, block in ((100, 1), (50, 2), (25, 4)):
+        patch = cut(ramp(), points, height)
+        assert patch.block == block
+        for times in range(3 if block == 1 else 2 if block == 2 else 1):
+            half = patch.halved(times)
+            assert half.block == block * 2**times
+            # Near the border smoothing bends the ramp.
+            inside = half.contains(points + 2 * half.block) & half.contains(points - 2 * half.block)
+            assert inside.sum() > 4
+            np.testing.assert_allclose(half.read(points[inside])[:, 0], expected[inside], atol=0.6)
+            np.testing.assert_allclose(half.read(points[inside])[:, 1:].mean(0), [0.5, 0.25], atol=0.03)
+    assert patch.halved(0) is patch
+
+
+@pytest.mark.parametrize("odd", [(129, 100), (130, 101), (129, 101), (131, 103)])
+def test_halves_of_odd_patches_do_not_stretch(odd):
+    # The picture ends within the patch, so that its sides are whatever is left.
+    points = box((0, 0), np.array(odd) - 1)
+    patch = cut(ramp(odd), points, 256)
+    assert patch.pixels.shape[:2] == odd[::-1]
+    for times in (1, 2, 3):
+        half = patch.halved(times)
+        inside = half.contains(points)
+        error = half.read(points[inside])[:, 0] - (20 + points[inside] @ [0.5, 0.25])
+        assert np.abs(error).max() < 0.35
+
+
 def test_a_large_face_is_halved_until_it_fits():
     image = np.zeros((900, 900, 3), np.uint8)
     for span, block in ((200, 1), (257, 2), (512, 2), (700, 4)):

@@ -59,6 +59,31 @@ def energy_of(problem, seen, prior=None, *, shared=True, ordered=False, left_out
     return PhotometricEnergy(alignment, problem.surface.samples.shape, frames, threads), state
 
 
+@pytest.mark.parametrize("held", [None, 1e-6])
+def test_the_gradient_is_that_of_the_cost(problem, seen, held):
+    """held: None for the prior of the light as it is, else a weak one."""
+    prior = None if held is None else np.full(len(problem.surface.basis), held)
+    energy, state = energy_of(problem, seen, prior)
+    system = energy.linearize(state)
+    step = np.r_[np.full(3, 1e-3), np.full(3, 0.3), np.full(4, 0.02)]
+    for i in range(T):
+        for k, h in enumerate(step):
+            move = np.zeros_like(system.gradient)
+            move[i, k] = h
+            ends = [energy.cost(energy.retract(state, s * move, np.zeros(7))) for s in (1, -1)]
+            slope = (ends[0] - ends[1]) / (2 * h)
+            scale = np.sqrt(system.diagonal[i, k, k])
+            assert slope / scale == pytest.approx(system.gradient[i, k] / scale, abs=0.15)
+    for k, h in enumerate(np.r_[np.full(6, 0.03), 1e-3]):
+        move = np.zeros(7)
+        move[k] = h
+        ends = [energy.cost(energy.retract(state, np.zeros((T, 10)), s * move)) for s in (1, -1)]
+        scale = np.sqrt(system.corner[k, k])
+        assert (ends[0] - ends[1]) / (2 * h) / scale == pytest.approx(
+            system.shared_gradient[k] / scale, abs=0.3
+        )
+
+
 def test_the_matrix_is_gauss_newtons_with_the_light_projected_out(problem, seen):
     energy, state = energy_of(problem, seen)
     a = energy.alignment
@@ -115,6 +140,20 @@ def points(energy, state, i):
     x = mean + np.tensordot(state.identity, identity, 1) + np.tensordot(state.expression[i], expression, 1)
     x = x @ state.rotation[i].T + state.translation[i]
     return np.exp(state.log_focal[0]) * x[:, :2] / x[:, 2:] + energy.alignment.center[0]
+
+
+def test_the_best_light_is_that_of_least_squares(problem, seen):
+    energy, state = energy_of(problem, seen)
+    frame = energy.frames[0]
+    grey = frame.patch.read(energy._points(state, 0)[2])[:, 0]
+    prior = problem.surface.basis.prior * 0.01
+    root = np.sqrt(frame.weight.astype(float))
+    rows = np.concatenate([frame.shown * root[:, None], np.diag(np.sqrt(prior))])
+    light = np.linalg.lstsq(rows, np.r_[grey * root, np.zeros(len(prior))], rcond=None)[0]
+    np.testing.assert_allclose(frame.error(grey), grey - frame.shown @ light, atol=0.1)
+    # The cost is the least over all lights of what they leave and what the prior asks for them.
+    least = (frame.weight @ (grey - frame.shown @ light) ** 2 + prior @ light**2) / 2
+    assert energy.photometric_costs(state)[0] == pytest.approx(least, rel=1e-3)
 
 
 def test_a_frame_of_its_texture_under_a_light_costs_nothing(problem, seen):

@@ -6,6 +6,7 @@ from refined_scene import SMALL, FilmedHead, observations, perturbed, problem_of
 
 from steadyface.errors import InputError
 from steadyface.refine.irradiance import irradiance
+from steadyface.refine.problem import RefineConfig
 from steadyface.refine.texture_phase import learn_face
 
 FRAMES = 8
@@ -65,6 +66,13 @@ def test_identity_and_focal_length_may_stay(head):
     assert not np.allclose(learned.state.translation, start.translation)
 
 
+def test_a_focal_length_without_doubt_stays(head):
+    weights = replace(SMALL.weights, focal_log_sigma=0.0)
+    _, start, learned = learn(head, replace(SMALL, weights=weights))
+    assert learned.known.focal == pytest.approx(np.exp(start.log_focal[0]))
+    assert not np.allclose(learned.known.identity, start.identity)
+
+
 def test_without_steps_the_poses_stay_and_a_texture_is_found(head):
     _, start, learned = learn(head, replace(SMALL, iterations=0))
     for name in ("rotation", "translation", "expression", "identity", "log_focal"):
@@ -93,3 +101,25 @@ def test_a_face_outside_the_picture_has_no_texture(tiny_model):
 def test_the_average_texture_is_only_one_models(head):
     with pytest.raises(InputError, match="is the face model 'anny''s, not 'tiny''s"):
         learn(head, replace(SMALL, own_texture=False))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("frames", 0),
+        ("samples", 0),
+        ("samples", 40000),
+        ("height", 15),
+        ("iterations", -1),
+        ("stride", 0),
+        ("ahead", -1),
+        ("threads", 0),
+        ("least_support", 1.1),
+        ("least_support", float("nan")),
+        ("learning", ()),
+        ("following", (1, -1)),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, value):
+    with pytest.raises(InputError, match=f"{name} must be"):
+        RefineConfig(**{name: value})

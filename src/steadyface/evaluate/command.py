@@ -262,7 +262,7 @@ def refine(
     every: Annotated[int, typer.Option(help="Of so many frames one is drawn.", min=1)] = 10,
     processes: Annotated[int, typer.Option(help="Clips at the same time.", min=1)] = 2,
     clip: Annotated[str, typer.Option(help="Clip for the paper's mode.")] = "A01-talk-sway",
-    epochs: Annotated[int, typer.Option(help="Of the paper's mode, whose own are 1000.", min=1)] = 40,
+    epochs: Annotated[int, typer.Option(help="Of the paper's mode, whose own are 1000.", min=1)] = 200,
     frames: Annotated[int, typer.Option(help="Frames that the paper's mode is given.", min=1)] = 16,
     device: Annotated[str, typer.Option(help="Of the paper's mode: cpu or cuda.")] = "cpu",
     out: Docs = Path("docs"),

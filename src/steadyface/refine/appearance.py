@@ -21,6 +21,8 @@ FACING = 0.15, 0.5
 DEPTH_SIZE, BEFORE_MM = 96, 6.0
 #: Times that texture and light are fitted in turn.
 TURNS = 4
+#: Share of what a face of one colour leaves unexplained that a texture may leave to be called telling.
+TELLING = 0.85
 #: Least sum of weights over the frames for a sample's texture to be called known.
 LEAST_SEEN = 0.3
 
@@ -59,11 +61,13 @@ class View:
 class Judged:
     """A view beside the texture.
 
-    light: (B,) coefficients of the irradiance; weight: (N,) in [0, 1], visible and in agreement; noise:
-    robust standard deviation of the grey level; error: (N,) grey levels.
+    light: (B,) coefficients of the irradiance; visible: (N,) in [0, 1], 0 also where the texture is not
+    known; weight: (N,) in [0, 1], visible and in agreement; noise: robust standard deviation of the grey
+    level; error: (N,) grey levels.
     """
 
     light: np.ndarray
+    visible: np.ndarray
     weight: np.ndarray
     noise: float
     error: np.ndarray
@@ -128,17 +132,33 @@ def judge(view, texture, prior, weights, before=None):
     seen = np.abs(error[visible > 0.1])
     noise = max(weights.noise, 1.4826 * float(np.median(seen))) if len(seen) else weights.noise
     weight = visible * geman_mcclure_weight(np.abs(error), weights.threshold * noise)
-    return Judged(light, weight.astype(np.float32), noise, error)
+    return Judged(light, visible, weight.astype(np.float32), noise, error)
 
 
-def agreeing(judged, view, samples, weights):
+def agreeing(judged, samples, weights):
     """(N,) weights of a judged view, patches that disagree as a whole taken down."""
     # Single samples far off tell no more than that they are.
     square = np.minimum(np.abs(judged.error) / judged.noise, 2 * weights.threshold) ** 2
-    rough = np.sqrt(samples.patch_means(square, view.visible))
+    rough = np.sqrt(samples.patch_means(square, judged.visible))
     return judged.weight * geman_mcclure_weight(rough, weights.patch_threshold)[samples.patch].astype(
         np.float32
     )
+
+
+def tells(view, texture, judged, prior):
+    """Whether the texture explains a view better than a face of one colour under any light does.
+
+    It does not where the face is hidden, dark or overexposed, whatever the noise is taken for.
+    """
+    visible = judged.visible > 0.1
+    if not visible.any():
+        return False
+    plain = np.where(texture > 0, np.float32(texture[texture > 0].mean()), 0)
+    shown = plain[:, None] * view.basis
+    lit = shown * judged.visible[:, None]
+    light = np.linalg.solve(lit.T @ shown + np.diag(prior), lit.T @ view.grey)
+    left = np.abs(view.grey - plain * irradiance(view.basis, light))
+    return bool(np.median(np.abs(judged.error[visible])) < TELLING * np.median(left[visible]))
 
 
 def learn_texture(views, prior, weights):
@@ -159,7 +179,10 @@ def learn_texture(views, prior, weights):
         for row, (v, j) in enumerate(zip(views, judged, strict=True)):
             # Where hardly any light falls, noise would become texture.
             shine[row] = np.maximum(irradiance(v.basis, j.light), 0.02)
-        texture = _mean(grey, shine, weight)
+        # A view that shows something else all over agrees with no texture, however much noise explains it.
+        noise = np.array([j.noise for j in judged])
+        trust = np.minimum(np.median(noise) / noise, 1).astype(np.float32) ** 2
+        texture = _mean(grey, shine, weight * trust[:, None])
     return texture, judged
 
 

@@ -63,7 +63,7 @@ class FaceFollower:
 
         energy = problem.together(alignment, frames)
         before, after = (np.array(energy.photometric_costs(s)) for s in (plain, state))
-        refined = (support >= problem.config.least_support) & (after <= before)
+        refined = (support >= problem.config.least_support) & (after < before)
         back = ~refined & ~held
         if back.any():
             frames = [f if r else None for f, r in zip(frames, refined, strict=True)]

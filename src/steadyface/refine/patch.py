@@ -61,6 +61,8 @@ def cut(image, points, height):
 
 def _patch(grey, offset, block, halvings):
     for _ in range(halvings):
+        # Whole blocks only: half an odd side would stretch the picture.
+        grey = grey[: grey.shape[0] // 2 * 2, : grey.shape[1] // 2 * 2]
         grey = cv2.resize(grey, (grey.shape[1] // 2, grey.shape[0] // 2), interpolation=cv2.INTER_AREA)
         block *= 2
     grey = cv2.GaussianBlur(grey, (0, 0), SMOOTH)

@@ -39,6 +39,11 @@ class PhotometricFrame:
         """What the best light leaves of grey levels (N,)."""
         return grey - self.shown @ (self.inverse @ (self.shown.T @ (self.weight * grey))).astype(np.float32)
 
+    def cost(self, grey):
+        """Half the weighted squares of that error and what the prior asks for the light."""
+        # The light solves the normal equations, so that the error's product with the picture holds both.
+        return float((self.weight * grey).astype(float) @ self.error(grey)) / 2
+
 
 class PhotometricEnergy:
     """A `SequenceEnergy` of one camera and the photometric error of its frames: what `minimise` asks for."""
@@ -68,8 +73,7 @@ class PhotometricEnergy:
             frame = self.frames[i]
             if frame is None:
                 return 0.0
-            error = frame.error(frame.patch.read(self._points(state, i)[2])[:, 0])
-            return float(error @ (frame.weight * error)) / 2
+            return frame.cost(frame.patch.read(self._points(state, i)[2])[:, 0])
 
         return self._map(cost)
 

@@ -10,7 +10,7 @@ from ..fit.gauss_newton import SolverConfig
 from ..fit.sequence_energy import SequenceEnergy
 from ..fit.sequence_solver import minimise
 from ..fit.sequence_terms import SequenceState, SequenceWeights, Shared
-from .appearance import Judged, PhotometricWeights, Surface, View, agreeing
+from .appearance import Judged, PhotometricWeights, Surface, View, agreeing, tells
 from .patch import Patch
 from .photometric import PhotometricEnergy, PhotometricFrame
 
@@ -66,6 +66,9 @@ class RefineConfig:
                 raise InputError(f"{name} must be >= {value}; got {getattr(self, name)}")
         if not 0 <= self.least_support <= 1:
             raise InputError(f"least_support must be in [0, 1]; got {self.least_support}")
+        # OpenCV reads pictures at no more points at once.
+        if not self.samples < 2**15 - 1:
+            raise InputError(f"samples must be < {2**15 - 1}; got {self.samples}")
         for name in ("learning", "following"):
             value = getattr(self, name)
             if not value or min(value) < 0:
@@ -141,9 +144,13 @@ class Problem:
             weights=replace(self.config.weights, neutral=0.0),
             prior=None,
             moved=np.zeros(0, int),
-            shared=Shared.of(len(self.shape.identity_basis), 1, 0, 0) if shared else Shared.of(0, 0, 0, 0),
+            shared=Shared.of(*self._shared() if shared else (0, 0), 0, 0),
             threads=self.config.threads,
         )
+
+    def _shared(self):
+        """How many unknowns identity and focal length have."""
+        return len(self.shape.identity_basis), int(self.config.weights.focal_log_sigma > 0)
 
     def views(self, seen, state, halvings):
         """The `View` of every observation at the poses of a state, halved so many times."""
@@ -157,11 +164,14 @@ class Problem:
         ]
 
     def photometric_frame(self, view: View, judged: Judged, texture):
-        """The `PhotometricFrame` of a judged view, and the share of its visible samples that agree."""
+        """The `PhotometricFrame` of a judged view, and the share of its visible samples that agree, 0
+        where the texture tells nothing."""
         p = self.config.photometric
-        weight = agreeing(judged, view, self.surface.samples, p)
-        visible = float((view.visible * (texture > 0)).sum())
-        support = float(weight.sum()) / visible if visible > LEAST_IN_VIEW * len(weight) else 0.0
+        weight = agreeing(judged, self.surface.samples, p)
+        visible = float(judged.visible.sum())
+        support = 0.0
+        if visible > LEAST_IN_VIEW * len(weight) and tells(view, texture, judged, self.surface.basis.prior):
+            support = float(weight.sum()) / visible
         unit = p.independent_samples / len(weight) / judged.noise**2
         frame = PhotometricFrame.of(view, texture, weight * unit, self.surface.basis.prior * unit)
         return frame, support

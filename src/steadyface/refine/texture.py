@@ -96,7 +96,7 @@ class TextureMerge:
                     f"irradiance must be > 0, one number or three for each of the {len(color)} texels seen; "
                     f"got shape {light.shape}"
                 )
-            color = color / light.reshape(len(color), -1)
+            color = color / (light if light.ndim == 2 else light[:, None])
         if np.shape(weight) not in ((), (len(color),)):
             raise InputError(f"weight is one number or ({len(color)},); got {np.shape(weight)}")
         w = seen.weight * np.asarray(weight, np.float32)
