@@ -198,7 +198,7 @@ def test_an_interrupted_refinement_writes_nothing(heads, tmp_path, monkeypatch, 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pipeline, "_rows", interrupted)
+    monkeypatch.setattr(pipeline, "frames_of_tracks", interrupted)
     assert run(monkeypatch, "refine", "face0.npz", "talk.mp4", "-o", tmp_path / "out") == 1
     assert "note: interrupted while refining" in capsys.readouterr().err
     assert names_in(tmp_path / "out") == []

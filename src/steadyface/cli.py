@@ -194,7 +194,7 @@ def info(
 
 def _refine_paper(video, tracks, epochs, device, stage, progress):
     """The tracks as the paper's mode refines them."""
-    from .pipeline import _rows
+    from .pipeline import frames_of_tracks
 
     try:
         from .refine.paper import PaperConfig, refine_paper
@@ -208,7 +208,7 @@ def _refine_paper(video, tracks, epochs, device, stage, progress):
     for track in tracks:
 
         def frames(track=track):
-            return ((row, image) for _, image, row in _rows(video, [track], [range(len(track))]))
+            return ((row, image) for _, image, row in frames_of_tracks(video, [track], [range(len(track))]))
 
         found = refine_paper(frames, track, config, device=device, stage=stage, progress=progress)
         out.append(refined_track(found))

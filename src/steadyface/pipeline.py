@@ -80,7 +80,8 @@ def track(
             tracker = LiveTracker(method=method, max_faces=max_faces, threads=threads, settings=live)
         dense = None
         if quality != "live":
-            dense = _dense_points(tracker.model, aligner, threads, settings.points)
+            aligner = aligner or _dense_aligner(tracker.model, threads)
+            dense = DensePoints(tracker.model, aligner, settings.points)
         faces, times = _follow(reader, tracker, dense, report)
         if reader.shortfall:
             report.note(reader.shortfall)
@@ -100,7 +101,7 @@ def track(
     if quality == "studio":
         # What was seen of the faces is needed no more.
         faces.clear()
-        tracks = _refine(video, tracks, dense, studio, threads, report)
+        tracks = _refine(video, tracks, aligner, studio, threads, report)
     return tracks
 
 
@@ -135,8 +136,8 @@ def refine(
                 f"a track that is refined needs frames, in order and at rising times; got {len(t)} frames"
                 + (" that are not" if len(t) else "")
             )
-    dense = _dense_points(model, aligner, threads, settings.points)
-    return _refine(video, tracks, dense, settings, threads, _Report(progress, stage, note or _warn))
+    aligner = aligner or _dense_aligner(model, threads)
+    return _refine(video, tracks, aligner, settings, threads, _Report(progress, stage, note or _warn))
 
 
 def align(
@@ -162,7 +163,8 @@ def align(
     settings = StandardSettings()
     dense = None
     if quality == "standard":
-        dense = _dense_points(tracker.model, aligner, threads, settings.points)
+        aligner = aligner or _dense_aligner(tracker.model, threads)
+        dense = DensePoints(tracker.model, aligner, settings.points)
     faces = {}
     with tracker:
         _see(faces, tracker, dense, image, 0, 0.0)
@@ -201,12 +203,10 @@ class _Report:
             self.progress(done, total)
 
 
-def _dense_points(model, aligner, threads, points):
-    if aligner is None:
-        from .align.uv_flow import DenseAligner
+def _dense_aligner(model, threads):
+    from .align.uv_flow import DenseAligner
 
-        aligner = DenseAligner(model, threads=threads)
-    return DensePoints(model, aligner, points)
+    return DenseAligner(model, threads=threads)
 
 
 def _follow(reader, tracker, dense, report):
@@ -278,37 +278,48 @@ def _look_again(reader, faces, dense, count, report):
         face.seen = record
 
 
-def _refine(video, tracks, dense, settings, threads, report):
+def _refine(video, tracks, aligner, settings, threads, report):
     """Self-refinement of the tracks: the video is read for their textures, then for all their frames."""
     settings = replace(settings, refine=replace(settings.refine, threads=threads))
-    surface = Surface(tracks[0].model, settings.refine.samples)
+    model = tracks[0].model
+    surface = Surface(model, settings.refine.samples)
+    dense = DensePoints(model, aligner, settings.points)
     studies = [TextureStudy(track, dense, surface, settings) for track in tracks]
     try:
         report.begin("learning the texture")
         total = sum(len(study.rows) for study in studies)
-        for done, (i, image, row) in enumerate(_rows(video, tracks, [study.rows for study in studies])):
+        for done, (i, image, row) in enumerate(
+            frames_of_tracks(video, tracks, [study.rows for study in studies])
+        ):
             studies[i].show(image, row)
             report.step(done + 1, total)
-        # One by one, so that what a face has shown is forgotten before the next one learns.
-        followers = [studies.pop(0).learn() for _ in tracks]
+        followers = {}
+        for i in range(len(tracks)):
+            # What a face has shown is forgotten before the next one learns.
+            study = studies.pop(0)
+            if study.seen:
+                followers[i] = study.learn()
+            else:
+                report.note("a face whose points were never in view keeps its track")
         report.begin("refining")
-        total = sum(map(len, tracks))
-        for done, (i, image, row) in enumerate(_rows(video, tracks, [range(len(t)) for t in tracks])):
+        wanted = [range(len(t)) if i in followers else range(0) for i, t in enumerate(tracks)]
+        total = sum(map(len, wanted))
+        for done, (i, image, row) in enumerate(frames_of_tracks(video, tracks, wanted)):
             followers[i].push(image, row)
             report.step(done + 1, total)
-        return [follower.finish() for follower in followers]
+        return [followers[i].finish() if i in followers else t for i, t in enumerate(tracks)]
     except KeyboardInterrupt:
         report.note("interrupted while refining: the tracks stay as they were before")
         return tracks
 
 
-def _rows(video, tracks, wanted):
+def frames_of_tracks(video, tracks, wanted):
     """(number of the track, image, row) of the wanted rows of every track, as the frames of the video come.
 
     Raises InputError if the video has another size, or ends before a track does.
     """
     rows = [{int(t.frame_index[row]): row for row in w} for t, w in zip(tracks, wanted, strict=True)]
-    last, count = max(index for row_of in rows for index in row_of), 0
+    last, count = max((index for row_of in rows for index in row_of), default=-1), 0
     with read_video(video) as reader:
         for t in tracks:
             if tuple(t.image_size) != tuple(reader.info.size):

@@ -54,7 +54,12 @@ class _Seen:
 
     def observe(self, image, row, nearer=1.0):
         """The `Observation` of a frame; nearer: factor of the distance, that of the focal length."""
-        points, sigma = self.dense.of_track(image, self.track, row, self.track, row)
+        if self.track.interpolated is not None and self.track.interpolated[row]:
+            # The face was lost there: what alignment says of it is a guess.
+            points = np.zeros(self.dense.shape.mean[:, :2].shape, np.float32)
+            sigma = np.full(len(points), np.inf, np.float16)
+        else:
+            points, sigma = self.dense.of_track(image, self.track, row, self.track, row)
         return Observation(
             cut(image, self.image_points(row), self.settings.refine.height),
             points,
@@ -85,6 +90,11 @@ class TextureStudy:
         """See a frame: image (H, W, 3) uint8; row: one of `rows`, rising."""
         self._observations.append(self._seen.observe(image, row))
         self._pictures.append(take_picture(image, self._seen.image_points(row)))
+
+    @property
+    def seen(self):
+        """Whether anything of the face was in view in what was shown."""
+        return any(np.isfinite(o.sigma).any() for o in self._observations)
 
     def learn(self):
         """Learn texture, identity and focal length from what was shown: the `StudioFollower` of the face."""
