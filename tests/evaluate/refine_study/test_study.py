@@ -88,13 +88,16 @@ def test_plans_that_make_no_sense_are_refused():
 
 
 class Here:
-    """Like `OneCore`, in this process."""
+    """Like `OneCore` and `Cores`, in this process."""
 
     def __init__(self, which):
         pass
 
     def __enter__(self):
         return self
+
+    def __call__(self, function, *args):
+        return function(*args)
 
     def submit(self, function, *args):
         future = Future()
@@ -142,9 +145,10 @@ def stand_ins(folders, monkeypatch):
     monkeypatch.setattr(study, "read_steadybench", lambda root: iter(clips))
     monkeypatch.setattr(study, "study_clip", steps)
     monkeypatch.setattr(study, "OneCore", Here)
+    monkeypatch.setattr(study, "Cores", Here)
     monkeypatch.setattr(study, "evaluate", evaluate)
     monkeypatch.setattr(study, "measure_speed", lambda progress: {2: timing})
-    monkeypatch.setattr(study, "compare_with_paper", lambda *a, progress: modes)
+    monkeypatch.setattr(study, "compare_with_paper", lambda *a: modes)
     return measured
 
 

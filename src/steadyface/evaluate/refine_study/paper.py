@@ -40,13 +40,17 @@ def of_focal(found, focal):
     return replace(found, focal=focal, translation=found.translation * [1, 1, focal / found.focal])
 
 
-def compare_with_paper(video, epochs=EPOCHS, count=FRAMES, device="cpu", threads=1, progress=None):
+def compare_with_paper(video, epochs=EPOCHS, count=FRAMES, device="cpu", threads=1):
     """Both modes on the first frames of a video: `compare_modes`, with what was asked for under "given".
 
-    epochs: of the paper's texture phase; count: frames; device: torch's name of one; threads: of both modes;
-    progress: called with the paper's epochs done and their number. Raises InputError without torch.
+    epochs: of the paper's texture phase; count: frames; device: torch's name of one; threads: of the fast
+    mode; torch takes as many as the process has cores. Raises InputError without torch.
     """
-    torch, paper = _paper()
+    try:
+        from ...refine.paper import PaperConfig
+    except ModuleNotFoundError as e:
+        raise InputError(f"the paper's mode needs {e.name}: install steadyface with its extra 'train'") from e
+
     coarse = part_of(track(video, "standard", max_faces=1, threads=threads)[0], slice(count))
     wanted = {int(index): row for row, index in enumerate(coarse.frame_index)}
     with read_video(video) as reader:
@@ -54,9 +58,8 @@ def compare_with_paper(video, epochs=EPOCHS, count=FRAMES, device="cpu", threads
     start = time.perf_counter()
     fast = refine(video, coarse, threads=threads)[0]
     spent = time.perf_counter() - start
-    torch.set_num_threads(threads)
-    config = paper.PaperConfig(frames=len(coarse), batch=len(coarse), epochs=epochs)
-    found = compare_modes(frames, coarse, fast, config, device, progress)
+    config = PaperConfig(frames=len(coarse), batch=len(coarse), epochs=epochs)
+    found = compare_modes(frames, coarse, fast, config, device)
     found["fast"]["seconds"] = spent
     return {
         **found,
@@ -67,21 +70,22 @@ def compare_with_paper(video, epochs=EPOCHS, count=FRAMES, device="cpu", threads
 def compare_modes(frames, coarse, fast, config, device="cpu", progress=None):
     """The paper's mode beside a `Track` of the fast one: mode to terms of the objective, means of frames.
 
-    frames: list of (row, image); coarse: `Track` that both start from; config: `PaperConfig`; device,
-    progress: as of `compare_with_paper`. Beside the modes there is "coarse": the objective of the coarse face
-    in the mean of its sampled textures. The paper's mode has its seconds, too. Raises InputError without
-    torch.
+    frames: list of (row, image); coarse: `Track` that both start from; config: `PaperConfig`; device:
+    torch's name of one; progress: called with the paper's epochs done and their number. Beside the modes
+    there is "coarse": the objective of the coarse face in the mean of its sampled textures. The paper's mode
+    has its seconds, too. Needs torch.
     """
-    _, paper = _paper()
-    slow = paper.refine_paper(frames, coarse, config, device=device, progress=progress)
+    from ...refine.paper import ObjectiveWeights, evaluate_objective, refine_paper
+
+    slow = refine_paper(frames, coarse, config, device=device, progress=progress)
     light = VertexIrradiance(coarse.model)
 
     def terms(found, texture, irradiance):
         def mean(**weights):
-            values = paper.evaluate_objective(
+            values = evaluate_objective(
                 *(frames, found, coarse, texture.color, texture.uv, irradiance),
                 size=config.crop,
-                weights=paper.ObjectiveWeights(**weights),
+                weights=ObjectiveWeights(**weights),
             )
             return float(np.nanmean(list(values.values())))
 
@@ -97,17 +101,6 @@ def compare_modes(frames, coarse, fast, config, device="cpu", progress=None):
         "paper": {"seconds": slow.seconds, **terms(slow.track, slow.texture, slow.vertex_irradiance)},
         "fast": terms(of_focal(fast, coarse.focal), VideoTexture.of_track(fast), fast_light),
     }
-
-
-def _paper():
-    """torch and the paper's mode. Raises InputError without torch."""
-    try:
-        import torch
-
-        from ...refine import paper
-    except ModuleNotFoundError as e:
-        raise InputError(f"the paper's mode needs {e.name}: install steadyface with its extra 'train'") from e
-    return torch, paper
 
 
 def paper_section(found, command):

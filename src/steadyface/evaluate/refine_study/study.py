@@ -13,7 +13,7 @@ from ...errors import InputError
 from ..datasets.steadybench import read_steadybench, read_table
 from ..datasets.videos import read_videos
 from ..protocol import Contender, evaluate
-from ..speed import OneCore, cores
+from ..speed import Cores, OneCore, cores
 from .ablation import ablation_section, study_clip
 from .kept import kept
 from .occluders import AFTER, BEFORE, CONDITIONS, occluders_section
@@ -161,10 +161,11 @@ def _paper(plan, tell):
         raise InputError(f"{plan.root} has no clip {plan.clip!r}: give another with --clip")
     threads = len(cores())
     settings = (plan.epochs, plan.frames, plan.device, threads)
-    found = kept(
-        *(plan.runs / "paper" / f"{plan.clip}.json", (video,), settings),
-        lambda: compare_with_paper(video, *settings, progress=lambda *n: tell("paper's epochs", *n)),
-    )
+    tell("the paper's mode", 0, 1)
+    with Cores(range(threads)) as some:
+        path = plan.runs / "paper" / f"{plan.clip}.json"
+        found = kept(path, (video,), settings, lambda: some(compare_with_paper, video, *settings))
+    tell("the paper's mode", 1, 1)
     yield paper_section({plan.clip: found}, plan.command("paper"))
 
 
