@@ -69,12 +69,10 @@ def track(
         report = {"stage": stage, "progress": progress, "note": _note}
         # The studio quality in two steps, for the side-by-side video shows both.
         first = "standard" if quality == "studio" else quality
-        before, tracks = (
-            None,
-            track_video(video, first, method=method, max_faces=max_faces, threads=threads, **report),
-        )
+        tracks = track_video(video, first, method=method, max_faces=max_faces, threads=threads, **report)
+        before = tracks
         if quality == "studio":
-            before, tracks = tracks, refine_tracks(video, tracks, threads=threads, **report)
+            tracks = refine_tracks(video, before, threads=threads, **report)
     names = [f"face{i}" for i in range(len(tracks))]
     _write(video, tracks, before, folder, names, overlay=overlay, side_by_side=side_by_side)
 
@@ -126,8 +124,8 @@ def refine(
             refined = refine_tracks(video, before, threads=threads, **report)
         else:
             refined = _refine_paper(video, before, epochs, device or "cpu", stage, progress)
-    if any(new is old for new, old in zip(refined, before, strict=True)):
-        # Interrupted: nothing is new.
+    if all(new is old for new, old in zip(refined, before, strict=True)):
+        # Interrupted, or never in view, as the note has said: nothing is new.
         raise typer.Exit(1)
     _write(video, refined, before, folder, names, overlay=overlay, side_by_side=side_by_side)
 
@@ -235,7 +233,7 @@ def _write(video, tracks, before, folder, names, *, overlay, side_by_side):
             + (f", {filled} frames interpolated" if filled else "")
             + ("" if t.refined is None else f", {t.refined.sum()} frames refined")
         )
-    # An interruption leaves tracks without a texture.
+    # Live and standard tracks have no texture, and what was interrupted or never in view has none either.
     compared = side_by_side and all(t.texture is not None for t in tracks)
     if overlay:
         with _progress("overlay") as (_, progress):
