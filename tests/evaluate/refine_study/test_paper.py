@@ -93,7 +93,7 @@ def test_the_section_sets_the_fast_mode_its_goal():
             "coarse": {"objective": 0.5},
             "paper": {"objective": slow, "seconds": 60.0, **terms},
             "fast": {"objective": fast, "seconds": 3.0, **terms},
-            "given": {"frames": 16, "epochs": 40, "device": "cpu", "threads": 2},
+            "given": {"frames": 16, "epochs": 40, "device": "cpu"},
         }
 
     section = paper_section({"a": of(0.1, 0.2)}, "command")

@@ -88,9 +88,9 @@ def test_plans_that_make_no_sense_are_refused():
 
 
 class Here:
-    """Like `OneCore` and `Cores`, in this process."""
+    """Like `OneCore`, in this process."""
 
-    def __init__(self, which):
+    def __init__(self, which=0):
         pass
 
     def __enter__(self):
@@ -139,13 +139,12 @@ def stand_ins(folders, monkeypatch):
     modes = {
         "coarse": {"objective": 0.2},
         **{mode: {**terms, "seconds": 9.0} for mode in ("paper", "fast")},
-        "given": {"frames": 16, "epochs": 40, "device": "cpu", "threads": 2},
+        "given": {"frames": 16, "epochs": 40, "device": "cpu"},
     }
     timing = Timing(100, 128, 1.0, 0.5, 10.0, 5.0, 1.0, 0.5)
     monkeypatch.setattr(study, "read_steadybench", lambda root: iter(clips))
     monkeypatch.setattr(study, "study_clip", steps)
     monkeypatch.setattr(study, "OneCore", Here)
-    monkeypatch.setattr(study, "Cores", Here)
     monkeypatch.setattr(study, "evaluate", evaluate)
     monkeypatch.setattr(study, "measure_speed", lambda progress: {2: timing})
     monkeypatch.setattr(study, "compare_with_paper", lambda *a: modes)

@@ -40,30 +40,30 @@ def of_focal(found, focal):
     return replace(found, focal=focal, translation=found.translation * [1, 1, focal / found.focal])
 
 
-def compare_with_paper(video, epochs=EPOCHS, count=FRAMES, device="cpu", threads=1):
+def compare_with_paper(video, epochs=EPOCHS, count=FRAMES, device="cpu"):
     """Both modes on the first frames of a video: `compare_modes`, with what was asked for under "given".
 
-    epochs: of the paper's texture phase; count: frames; device: torch's name of one; threads: of the fast
-    mode; torch takes as many as the process has cores. Raises InputError without torch.
+    epochs: of the paper's texture phase; count: frames; device: torch's name of one. Raises
+    InputError without torch.
     """
     try:
         from ...refine.paper import PaperConfig
     except ModuleNotFoundError as e:
         raise InputError(f"the paper's mode needs {e.name}: install steadyface with its extra 'train'") from e
 
-    coarse = part_of(track(video, "standard", max_faces=1, threads=threads)[0], slice(count))
+    coarse = part_of(track(video, "standard", max_faces=1)[0], slice(count))
     wanted = {int(index): row for row, index in enumerate(coarse.frame_index)}
     with read_video(video) as reader:
         frames = [(wanted[f.index], f.image) for f in reader if f.index in wanted]
     start = time.perf_counter()
-    fast = refine(video, coarse, threads=threads)[0]
+    fast = refine(video, coarse)[0]
     spent = time.perf_counter() - start
     config = PaperConfig(frames=len(coarse), batch=len(coarse), epochs=epochs)
     found = compare_modes(frames, coarse, fast, config, device)
     found["fast"]["seconds"] = spent
     return {
         **found,
-        "given": {"frames": len(frames), "epochs": epochs, "device": device, "threads": threads},
+        "given": {"frames": len(frames), "epochs": epochs, "device": device},
     }
 
 
@@ -122,9 +122,9 @@ def paper_section(found, command):
         tables=(Table("The paper's objective, means of frames.", ("clip", "mode", *columns), rows),),
         notes=(
             f"Both refine the same {given['frames']} frames of the standard quality's track, all of them in "
-            f"the texture phase; the paper's mode for {given['epochs']} epochs on {given['device']} with "
-            f"{given['threads']} threads, where it takes {min(ratio):.0f} times as long as the fast one or "
-            "more. The objective is SR-VFA's, 1 - SSIM + 0.1 |change of expression| + 0.1 |change of pose| + "
+            f"the texture phase; the paper's mode for {given['epochs']} epochs on {given['device']}, "
+            f"where it takes {min(ratio):.0f} times as long as the fast one or more (a CPU: one core). "
+            "The objective is SR-VFA's, 1 - SSIM + 0.1 |change of expression| + 0.1 |change of pose| + "
             "0.5 |irradiance - 1|, of which the last columns show the terms; changes count from the coarse "
             "track, whose focal length both are drawn with; the coarse face wears the mean of its frames.",
         ),

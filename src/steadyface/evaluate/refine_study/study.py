@@ -13,7 +13,7 @@ from ...errors import InputError
 from ..datasets.steadybench import read_steadybench, read_table
 from ..datasets.videos import read_videos
 from ..protocol import Contender, evaluate
-from ..speed import Cores, OneCore, cores
+from ..speed import OneCore, cores
 from .ablation import ablation_section, study_clip
 from .kept import kept
 from .occluders import AFTER, BEFORE, CONDITIONS, occluders_section
@@ -159,12 +159,11 @@ def _paper(plan, tell):
     video = plan.root / plan.clip / "video.mp4"
     if not video.is_file():
         raise InputError(f"{plan.root} has no clip {plan.clip!r}: give another with --clip")
-    threads = len(cores())
-    settings = (plan.epochs, plan.frames, plan.device, threads)
+    settings = (plan.epochs, plan.frames, plan.device)
     tell("the paper's mode", 0, 1)
-    with Cores(range(threads)) as some:
+    with OneCore() as alone:
         path = plan.runs / "paper" / f"{plan.clip}.json"
-        found = kept(path, (video,), settings, lambda: some(compare_with_paper, video, *settings))
+        found = kept(path, (video,), settings, lambda: alone(compare_with_paper, video, *settings))
     tell("the paper's mode", 1, 1)
     yield paper_section({plan.clip: found}, plan.command("paper"))
 
