@@ -118,8 +118,8 @@ def test_gaps_stay_gaps_and_filled_frames_show_no_texture(head, video):
     there = truth.landmarks("ibug68", rows)
     away = np.linalg.norm((found.landmarks("ibug68") - there)[..., :2], axis=-1).mean()
     assert away < 0.5 * error(guess, truth, rows)
-    # The texture is learned from the eight frames that were seen, then every frame of the track is refined; of
-    # the two that were not seen alignment is not asked.
+    # The texture is learned from the eight frames that were seen, then every frame of the track is refined;
+    # of the two that were not seen alignment is not asked.
     seen = [i for i in rows if i not in (3, 4)]
     assert head.calls[asked:] == seen + seen
     assert not found.dense_confidence[filled].any()
@@ -147,7 +147,7 @@ def test_two_faces_have_textures_of_their_own(model, tmp_path):
 
 def test_a_face_partly_outside_is_refined(model, tmp_path):
     truth = truth_of(model, 5)
-    truth = replace(truth, translation=truth.translation + [220, 0, 0])
+    truth = replace(truth, translation=truth.translation + np.array([220, 0, 0]))
     head = FilmedHead([truth])
     (found,) = studio(head.film(tmp_path / "a.mp4"), perturbed(truth), head)
     assert found.refined.any()

@@ -101,7 +101,7 @@ def track(
     if quality == "studio":
         # What was seen of the faces is needed no more.
         faces.clear()
-        tracks = _refine(video, tracks, aligner, studio, threads, report)
+        tracks = _refine(video, tracks, aligner, studio, report)
     return tracks
 
 
@@ -118,8 +118,8 @@ def refine(
 ):
     """Refine tracks of a video by the faces' own textures, as the studio quality does: list of `Track`.
 
-    video: path; tracks: list of `Track` of it, of any quality, or one; progress, stage, note, threads,
-    aligner: as of `track`; settings: `StudioSettings`. Frames in which the texture does not help, and all
+    video: path; tracks: list of `Track` of it, of any quality, or one; progress, stage, note, aligner: as of
+    `track`; threads: of the dense network; settings: `StudioSettings`. Frames in which the texture does not help, and all
     frames if Ctrl-C ends the work, keep what alignment says; `Track.refined` tells which are which. Raises
     VideoError if the video cannot be read, InputError if a track is not of this video or its face model has
     no network. (SR-VFA: Yang et al. 2024.)
@@ -137,7 +137,7 @@ def refine(
                 + (" that are not" if len(t) else "")
             )
     aligner = aligner or _dense_aligner(model, threads)
-    return _refine(video, tracks, aligner, settings, threads, _Report(progress, stage, note or _warn))
+    return _refine(video, tracks, aligner, settings, _Report(progress, stage, note or _warn))
 
 
 def align(
@@ -278,9 +278,8 @@ def _look_again(reader, faces, dense, count, report):
         face.seen = record
 
 
-def _refine(video, tracks, aligner, settings, threads, report):
+def _refine(video, tracks, aligner, settings, report):
     """Self-refinement of the tracks: the video is read for their textures, then for all their frames."""
-    settings = replace(settings, refine=replace(settings.refine, threads=threads))
     model = tracks[0].model
     surface = Surface(model, settings.refine.samples)
     dense = DensePoints(model, aligner, settings.points)

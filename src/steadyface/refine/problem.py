@@ -49,7 +49,7 @@ class RefineConfig:
     photometric: PhotometricWeights = field(default_factory=PhotometricWeights)
     """Of the photometric error."""
     threads: int = 1
-    """Threads that work on frames."""
+    """Threads that work on frames: for more samples than these, whose small arrays leave little to share."""
 
     def __post_init__(self):
         least = {
