@@ -119,10 +119,10 @@ def refine(
     """Refine tracks of a video by the faces' own textures, as the studio quality does: list of `Track`.
 
     video: path; tracks: list of `Track` of it, of any quality, or one; progress, stage, note, aligner: as of
-    `track`; threads: of the dense network; settings: `StudioSettings`. Frames in which the texture does not help, and all
-    frames if Ctrl-C ends the work, keep what alignment says; `Track.refined` tells which are which. Raises
-    VideoError if the video cannot be read, InputError if a track is not of this video or its face model has
-    no network. (SR-VFA: Yang et al. 2024.)
+    `track`; threads: of the dense network; settings: `StudioSettings`. Frames in which the texture does not
+    help, and all frames if Ctrl-C ends the work, keep what alignment says; `Track.refined` tells which are
+    which. Raises VideoError if the video cannot be read, InputError if a track is not of this video or its
+    face model has no network. (SR-VFA: Yang et al. 2024.)
     """
     tracks = [tracks] if isinstance(tracks, Track) else list(tracks)
     if not tracks:
