@@ -25,7 +25,7 @@ class HeadGeometry:
     expression: torch.Tensor
 
     @classmethod
-    def of(cls, model, device="cpu", dtype=torch.float32):
+    def of(cls, model, device: torch.device | str = "cpu", dtype=torch.float32):
         s = model.shape
         arrays = s.mean, s.identity_basis.reshape(len(s.identity_basis), -1)
         arrays = (*arrays, s.expression_basis.reshape(len(s.expression_basis), -1))
@@ -55,7 +55,7 @@ class Surface:
     counted: torch.Tensor
 
     @classmethod
-    def of(cls, model, uv, device="cpu", dtype=torch.float32):
+    def of(cls, model, uv, device: torch.device | str = "cpu", dtype=torch.float32):
         """The face of a `MorphableModel`; uv: (U, 2) in [0, 1] where its `uv_triangles` lie in the maps."""
         return cls(
             torch.as_tensor(model.triangles.astype(np.int64), device=device),
