@@ -123,7 +123,7 @@ def test_predictions_of_any_tool_come_from_a_folder(clips, tmp_path):
 
 
 def test_what_cannot_be_run_is_refused(clips, tmp_path):
-    with pytest.raises(InputError, match="unknown method 'magic': know standard, live"):
+    with pytest.raises(InputError, match="unknown method 'magic': know studio, standard, live"):
         Contender("magic")
     with pytest.raises(InputError, match="empty"):
         evaluate([], CONTENDERS, tmp_path)

@@ -6,6 +6,7 @@ from dense_scene import DenseScene, talking
 from scene import Scene, moving_face, seen_during
 
 from steadyface import live, pipeline
+from steadyface.align.dense_points import DensePoints
 from steadyface.errors import InputError
 from steadyface.evaluate.peers import steadyface as peer
 from steadyface.evaluate.peers.steadyface import predict
@@ -118,8 +119,9 @@ def test_the_time_of_a_frame_holds_its_share_of_the_rest(tiny_model, tmp_path, m
     prediction = predict(scene.film(tmp_path / "a.mp4"), quality="standard", aligner=slow, **networks)
     np.testing.assert_allclose(prediction.seconds, np.full(10, 2.5))
 
-    def refine(video, tracks, dense, *_):
+    def refine(video, tracks, aligner, *_):
         # Aligns each frame once more, and works on it for a second.
+        dense = DensePoints(tracks[0].model, aligner, 60)
         for row in range(10):
             dense.of_track(slow.scene.image(row), tracks[0], row, tracks[0], row)
             now[0] += 1.0
