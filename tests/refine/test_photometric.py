@@ -44,7 +44,7 @@ def seen(head, problem):
     return out
 
 
-def energy_of(problem, seen, prior=None, *, shared=True, ordered=False, left_out=(), threads=1):
+def energy_of(problem, seen, prior=None, *, shared=True, ordered=False, left_out=()):
     """The energy about the observed poses, its state, and an unrelated texture that weighs unevenly."""
     rng = np.random.default_rng(2)
     state = problem.state(seen, rng.normal(0, 0.3, 6), 380.0)
@@ -56,7 +56,7 @@ def energy_of(problem, seen, prior=None, *, shared=True, ordered=False, left_out
         weight = rng.uniform(0, 0.02, n) * view.visible
         frames.append(None if i in left_out else PhotometricFrame.of(view, texture, weight, prior * 0.01))
     alignment = problem.alignment(seen, ordered=ordered, shared=shared)
-    return PhotometricEnergy(alignment, problem.surface.samples.shape, frames, threads), state
+    return PhotometricEnergy(alignment, problem.surface.samples.shape, frames), state
 
 
 @pytest.mark.parametrize("held", [None, 1e-6])
@@ -186,14 +186,6 @@ def test_what_frames_share_may_stay(problem, seen):
     moved = fixed.retract(state, np.full((T, 10), 0.01), np.zeros(0))
     assert (moved.identity == state.identity).all()
     assert (moved.log_focal == state.log_focal).all()
-
-
-def test_threads_change_nothing(problem, seen):
-    one, state = energy_of(problem, seen)
-    two, _ = energy_of(problem, seen, threads=2)
-    assert one.cost(state) == two.cost(state)
-    for a, b in zip(vars(one.linearize(state)).values(), vars(two.linearize(state)).values(), strict=True):
-        np.testing.assert_array_equal(a, b)
 
 
 def test_a_face_behind_the_camera_costs_infinitely(problem, seen):

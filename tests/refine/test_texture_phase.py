@@ -113,7 +113,6 @@ def test_the_average_texture_is_only_one_models(head):
         ("iterations", -1),
         ("stride", 0),
         ("ahead", -1),
-        ("threads", 0),
         ("least_support", 1.1),
         ("least_support", float("nan")),
         ("learning", ()),

@@ -6,7 +6,6 @@ projection: Golub and Pereyra 1973); what is left depends on pose, expression an
 slopes are those of the rendered face inside its triangles: of the picture at points held by barycentrics.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,10 +47,10 @@ class PhotometricFrame:
 class PhotometricEnergy:
     """A `SequenceEnergy` of one camera and the photometric error of its frames: what `minimise` asks for."""
 
-    def __init__(self, alignment, shape, frames, threads=1):
+    def __init__(self, alignment, shape, frames):
         """alignment: `SequenceEnergy` of T frames; shape: `LinearShape` of the N samples; frames: list of T
         `PhotometricFrame`, None where a frame has none."""
-        self.alignment, self.shape, self.frames, self.threads = alignment, shape, frames, threads
+        self.alignment, self.shape, self.frames = alignment, shape, frames
         self.low, self.high = alignment.low, alignment.high
         basis = [shape.expression_basis, shape.identity_basis][: 1 + alignment.with_identity]
         # By axis, so that the chain rule is three multiply-adds of whole arrays.
@@ -75,31 +74,23 @@ class PhotometricEnergy:
                 return 0.0
             return frame.cost(frame.patch.read(self._points(state, i)[2])[:, 0])
 
-        return self._map(cost)
+        return [cost(i) for i in range(len(self.frames))]
 
     def linearize(self, state):
         """The `ArrowSystem` of the energy about a state; of the photometric error, Kaufman's (1975)."""
         system, a = self.alignment.linearize(state), self.alignment
         shared = np.r_[a.shared.identity, a.shared.focal] if a.shared.count else np.zeros(0, int)
         own = POSE + a.e
-        parts = self._map(lambda i: None if self.frames[i] is None else self._frame(state, i))
-        for i, part in enumerate(parts):
-            if part is None:
+        for i, frame in enumerate(self.frames):
+            if frame is None:
                 continue
-            h, g = part
+            h, g = self._frame(state, i)
             system.diagonal[i] += h[:own, :own]
             system.gradient[i] += g[:own]
             system.cross[i][:, shared] += h[:own, own:]
             system.corner[np.ix_(shared, shared)] += h[own:, own:]
             system.shared_gradient[shared] += g[own:]
         return system
-
-    def _map(self, function):
-        rows = range(len(self.frames))
-        if self.threads == 1:
-            return [function(i) for i in rows]
-        with ThreadPoolExecutor(self.threads) as pool:
-            return list(pool.map(function, rows))
 
     def _points(self, state, i):
         """Samples of frame i: turned and in the camera, (N, 3) mm float32, and in the image, (N, 2) px."""

@@ -48,8 +48,6 @@ class RefineConfig:
     """Of the alignment energy."""
     photometric: PhotometricWeights = field(default_factory=PhotometricWeights)
     """Of the photometric error."""
-    threads: int = 1
-    """Threads that work on frames: for more samples than these, whose small arrays leave little to share."""
 
     def __post_init__(self):
         least = {
@@ -59,7 +57,6 @@ class RefineConfig:
             "iterations": 0,
             "stride": 1,
             "ahead": 0,
-            "threads": 1,
         }
         for name, value in least.items():
             if not getattr(self, name) >= value:
@@ -145,7 +142,6 @@ class Problem:
             prior=None,
             moved=np.zeros(0, int),
             shared=Shared.of(*self._shared() if shared else (0, 0), 0, 0),
-            threads=self.config.threads,
         )
 
     def _shared(self):
@@ -178,7 +174,7 @@ class Problem:
 
     def together(self, alignment, frames):
         """The `PhotometricEnergy` of an alignment energy and its frames, None where a frame is left out."""
-        return PhotometricEnergy(alignment, self.surface.samples.shape, frames, self.config.threads)
+        return PhotometricEnergy(alignment, self.surface.samples.shape, frames)
 
     def minimise(self, energy, state, held=None):
         """The state after one round. held: (T,) bool, frames that stay."""
